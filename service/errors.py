@@ -1,0 +1,99 @@
+"""Every error that a client can see, as RFC 9457 describes it.
+
+    KerasdError
+    ├── MalformedRequest       400  the bytes do not parse
+    ├── NotFound               404
+    ├── Conflict               409  a right request at a wrong time
+    ├── TooLarge               413
+    ├── UnsupportedMediaType   415
+    ├── Invalid                422  it parses, but its meaning is wrong
+    ├── Unavailable            503  try again after `retry_after` seconds
+    └── StorageFull            507
+
+A class's docstring is the `title` that clients read; `detail` says what came, what was expected and how to mend it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with a request, and where: `pointer` is a JSON Pointer (RFC 6901) into the body."""
+
+    pointer: str
+    detail: str
+
+
+class KerasdError(Exception):
+    """The request could not be served."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    slug = "internal"
+
+    def __init__(self, detail: str, faults: Iterable[Fault] = (), *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.retry_after = retry_after
+
+    @property
+    def title(self) -> str:
+        return (type(self).__doc__ or "").strip().splitlines()[0]
+
+
+class MalformedRequest(KerasdError):
+    """The request does not parse."""
+
+    status = HTTPStatus.BAD_REQUEST
+    slug = "malformed-request"
+
+
+class NotFound(KerasdError):
+    """There is nothing at this address."""
+
+    status = HTTPStatus.NOT_FOUND
+    slug = "not-found"
+
+
+class Conflict(KerasdError):
+    """The present state does not allow this."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "conflict"
+
+
+class TooLarge(KerasdError):
+    """The request is larger than this server allows."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    slug = "too-large"
+
+
+class UnsupportedMediaType(KerasdError):
+    """This server does not read that media type here."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "unsupported-media-type"
+
+
+class Invalid(KerasdError):
+    """The request parses, but its content is not valid."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid"
+
+
+class Unavailable(KerasdError):
+    """The server cannot do this just now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "unavailable"
+
+
+class StorageFull(KerasdError):
+    """The server's disk is full."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+    slug = "storage-full"
