@@ -1,0 +1,65 @@
+# kerasd's commands. `make serve` is all that a first run needs.
+
+PORT ?= 8000
+DATA ?= data
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
+REQUIREMENTS := pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint openapi catalog clean
+
+help:
+	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
+	@echo "make test      check style and types, and run all tests with coverage"
+	@echo "make lint      check style and types alone"
+	@echo "make openapi   write openapi.yaml anew from the schemas"
+	@echo "make catalog   write the catalog of layers anew from the installed Keras"
+	@echo "make clean     remove the virtual environment and the caches (never the data)"
+
+serve: $(VENV)/.installed
+	@exec $(BIN)/kerasd serve --port "$(PORT)" --data "$(DATA)"
+
+test: lint
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest --cov --cov-branch --cov-report=term
+
+lint: $(VENV)/.installed-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+openapi: $(VENV)/.installed
+	@$(BIN)/kerasd openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+catalog: $(VENV)/.installed
+	@$(BIN)/python -m service.architecture.generate_catalog
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* openapi.yaml.new
+
+# Each candidate is run, not only looked for: a version manager's shim can be on the PATH and still start nothing.
+$(VENV)/.made:
+	@for python in $(CANDIDATES); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+			>/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$python"; \
+			rm -rf $(VENV) && "$$python" -m venv $(VENV) && touch $@ && exit 0; \
+			exit 1; \
+		fi; \
+	done; \
+	echo "No Python from 3.11 to 3.13 was found (tried: $(CANDIDATES))." >&2; \
+	echo "Install one with its venv module, or name it: make serve PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+$(VENV)/.installed: $(VENV)/.made $(REQUIREMENTS)
+	@echo "Installing kerasd; the first time brings TensorFlow and takes some minutes"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@

@@ -1,0 +1,203 @@
+"""Settings: the one place that reads the environment (KERASD_*)."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+PREFIX = "KERASD_"
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+class ConfigError(ValueError):
+    """A setting's value cannot be used; the message names each variable that is wrong."""
+
+
+def available_cores(quota_file: Path = _CGROUP_QUOTA) -> int:
+    """Count the cores that this process may use: its CPU affinity, and a container's quota rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = quota_file.read_text().split()
+        return min(cores, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        # There is no quota: the file is missing, or it says "max".
+        return cores
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise ValueError(f"a whole number from {minimum} to {maximum}")
+        return value
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 1 <= value <= 86_400:
+        raise ValueError("a number of seconds from 1 to 86400")
+    return value
+
+
+def _size(text: str) -> int:
+    unit = next((unit for unit in _UNITS if text.endswith(unit)), "")
+    digits = text.removesuffix(unit).strip()
+    if not (digits.isascii() and digits.isdecimal()) or int(digits) == 0:
+        raise ValueError('a number of bytes above 0, such as "33554432" or "32 MiB" (KiB, MiB and GiB are known)')
+    return int(digits) * _UNITS.get(unit, 1)
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def _about(help_text: str, parse: Callable[[str], Any], shown: str | None = None) -> dict[str, Any]:
+    return {"help": help_text, "parse": parse, "shown": shown}
+
+
+_PORT = _integer(1, 65_535)
+_COUNT = _integer(1, 4_096)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that can be set; each field is the variable KERASD_<FIELD>, and an empty variable means the default."""
+
+    data: Path = field(
+        default=Path("data"), metadata=_about("Folder of the database, the data sets and the models.", Path)
+    )
+    database_url: str = field(
+        default="",
+        metadata=_about("SQLAlchemy URL of the database; empty means `kerasd.sqlite3` in the data folder.", str),
+    )
+    host: str = field(
+        default="127.0.0.1", metadata=_about("Address that the server listens on; `0.0.0.0` means all.", str)
+    )
+    port: int = field(default=8000, metadata=_about("Port that the server listens on.", _PORT))
+    web_workers: int = field(default=2, metadata=_about("Processes that answer requests.", _COUNT))
+    web_threads: int = field(default=8, metadata=_about("Threads in each of them.", _COUNT))
+    slots: int = field(
+        default_factory=available_cores, metadata=_about("Jobs that train side by side.", _COUNT, "number of cores")
+    )
+    job_threads: int = field(
+        default=0,
+        metadata=_about("Threads of one training job; 0 shares the cores among the slots.", _integer(0, 4_096)),
+    )
+    lease_seconds: float = field(
+        default=30.0, metadata=_about("A job whose supervisor is silent for this long is queued again.", _seconds)
+    )
+    max_body_bytes: int = field(
+        default=32 * MIB, metadata=_about("Largest body of a request that is not an upload.", _size)
+    )
+    max_upload_bytes: int = field(default=8 * GIB, metadata=_about("Largest upload of a data set.", _size))
+    max_parameters: int = field(
+        default=200_000_000, metadata=_about("Most parameters that a model may have.", _integer(1, 2**40))
+    )
+    max_memory_bytes: int = field(
+        default=8 * GIB, metadata=_about("Most memory that training a model may be estimated to need.", _size)
+    )
+    session_budget_bytes: int = field(
+        default=512 * MIB, metadata=_about("Memory for loaded models in each web process.", _size)
+    )
+    shutdown_seconds: float = field(
+        default=20.0, metadata=_about("Time that requests and jobs have to end at shutdown.", _seconds)
+    )
+    log_level: str = field(
+        default="info", metadata=_about(f"Least level that is logged: {', '.join(LOG_LEVELS)}.", _log_level)
+    )
+    run_folder: str = field(default="", metadata=_about("Folder of the Unix sockets; `kerasd serve` makes one.", str))
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **given: object) -> Self:
+        """Read the settings; a value in `given` that is not None wins. Raise ConfigError naming all that is wrong."""
+        texts = {name: _text(environ, given, name) for name in _parsers()}
+        values, wrong = {}, []
+        for name, parse in _parsers().items():
+            try:
+                if texts[name]:
+                    values[name] = parse(texts[name])
+            except ValueError as error:
+                wrong.append(f"{variable(name)} is {texts[name]!r}, but must be {error}.{_hint(texts[name])}")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+        return cls(**values)
+
+    @property
+    def database(self) -> str:
+        """The database's URL: the one that was given, else the SQLite file in the data folder."""
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'kerasd.sqlite3'}"
+
+    @property
+    def threads_per_job(self) -> int:
+        """Threads of one training job: `job_threads`, else an equal share of the cores, at least 1."""
+        return self.job_threads or max(1, available_cores() // self.slots)
+
+    @property
+    def local_url(self) -> str:
+        """The server's address as this machine reaches it, without a trailing slash."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def with_absolute_data(self) -> Self:
+        """The same settings with a data folder that no change of directory moves."""
+        return replace(self, data=self.data.absolute())
+
+    def as_environment(self, **more: str) -> dict[str, str]:
+        """The environment for a child process: this process's own, these settings, and `more`."""
+        return {**os.environ, **{variable(name): str(getattr(self, name)) for name in _parsers()}, **more}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: `web_threads` is KERASD_WEB_THREADS."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The KERASD_* variables that no setting reads: most often a slip of the pen."""
+    known = {variable(name) for name in _parsers()}
+    return tuple(sorted(name for name in environ if name.startswith(PREFIX) and name not in known))
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, as the README shows it."""
+    rows = [f"| `{variable(item.name)}` | {_shown(item)} | {item.metadata['help']} |" for item in fields(Settings)]
+    return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *rows])
+
+
+def _parsers() -> dict[str, Callable[[str], Any]]:
+    return {item.name: item.metadata["parse"] for item in fields(Settings)}
+
+
+def _text(environ: Mapping[str, str], given: Mapping[str, object], name: str) -> str:
+    value = given.get(name)
+    return (environ.get(variable(name), "") if value is None else str(value)).strip()
+
+
+def _hint(text: str) -> str:
+    # Kubernetes describes a service called "kerasd" by variables such as KERASD_PORT=tcp://10.0.0.1:8000.
+    return " Kubernetes sets it so: turn off enableServiceLinks." if text.startswith("tcp://") else ""
+
+
+def _shown(item: Field[Any]) -> str:
+    if item.metadata["shown"]:
+        return str(item.metadata["shown"])
+    default: Any = item.default
+    if item.metadata["parse"] is _size:
+        unit, size = next((unit, size) for unit, size in reversed(_UNITS.items()) if default % size == 0)
+        return f"`{default // size} {unit}`"
+    text = f"{default:g}" if isinstance(default, float) else str(default)
+    return f"`{text}`" if text else "empty"

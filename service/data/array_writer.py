@@ -1,0 +1,397 @@
+"""Arrays on their way to disk: rows come in chunks, are checked, and become one .npy file each."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+
+from service.data.arrays import ArrayFacts, Part
+from service.errors import Fault, Invalid, TooLarge
+
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+MAX_ARRAYS: Final = 64
+MAX_RANK: Final = 8
+MAX_ROW_VALUES: Final = 2**24
+CHUNK_BYTES: Final = 2**22
+#: From here on a float64 no longer tells neighbouring whole numbers apart.
+EXACT_LIMIT: Final = 2**53
+_HEADER_BYTES: Final = 256
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """What a client chose (`target`: the columns that become y) and what the server allows."""
+
+    target: tuple[str, ...] = ()
+    max_rows: int = 100_000_000
+    max_bytes: int = 2**34
+
+
+class FaultList:
+    """Faults in the order found; it keeps the first `LIMIT` and counts the rest."""
+
+    LIMIT: Final = 20
+
+    def __init__(self) -> None:
+        self._kept: list[Fault] = []
+        self._more = 0
+
+    def add(self, pointer: str, detail: str) -> None:
+        if len(self._kept) < self.LIMIT:
+            self._kept.append(Fault(pointer=pointer, detail=detail))
+        else:
+            self._more += 1
+
+    def count_more(self, number: int) -> None:
+        """Count faults that are not worth describing, because enough like them are."""
+        self._more += number
+
+    def __len__(self) -> int:
+        return len(self._kept) + self._more
+
+    def raise_if_any(self) -> None:
+        """Raise Invalid with everything that was found."""
+        if not self._kept:
+            return
+        rest = [Fault(pointer="", detail=f"... and {self._more} more")] if self._more else []
+        noun = "fault" if len(self) == 1 else "faults"
+        raise Invalid(f"The data have {len(self)} {noun}; mend what `errors` lists and send them again.", self._kept + rest)
+
+
+class Budget:
+    """How much one upload may still bring, over all its arrays."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._max_rows = options.max_rows
+        self._max_bytes = options.max_bytes
+        self._bytes = 0
+
+    def charge(self, rows: int, size: int) -> None:
+        """Take `size` more bytes for an array that now has `rows` rows; raise TooLarge when that is too much."""
+        self._bytes += size
+        if rows > self._max_rows:
+            raise TooLarge(f"The data have more than {self._max_rows} rows, the most allowed here. Send fewer rows.")
+        if self._bytes > self._max_bytes:
+            raise TooLarge(f"The data need more than {self._max_bytes} bytes as arrays, the most allowed. Send less.")
+
+
+class ArrayWriter:
+    """One array being written to `folder`; what is wrong with it goes to `faults`, and no file comes of it then.
+
+    `stored` is the dtype that holds the chunks until all of them are known. `from_text` says that the numbers were
+    decimal text, so that whole numbers from 2**53 on may have lost digits. `columns` names the values of a row.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        part: Part,
+        name: str | None = None,
+        *,
+        prefix: str = "",
+        faults: FaultList | None = None,
+        budget: Budget | None = None,
+        columns: tuple[str, ...] | None = None,
+        stored: str = "float64",
+        from_text: bool = True,
+    ) -> None:
+        self.faults = FaultList() if faults is None else faults
+        self.pointer = f"{prefix}/{part}" if name is None else f"{prefix}/{part}/{name}"
+        self.rows = 0
+        self._folder, self._part, self._name, self._columns = folder, part, name, columns
+        self._budget = budget or Budget(ReadOptions())
+        self._stored = np.dtype(stored)
+        self._from_text = from_text
+        self._sample_shape: tuple[int, ...] | None = None
+        self._good = True
+        self._integral = True
+        self._minimum: float | int = np.inf
+        self._maximum: float | int = -np.inf
+        self._raw = folder / f"{part}{'' if name is None else '.' + name}.raw"
+
+    def append(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> None:
+        """Add rows: nested lists, or an array of shape (rows, ...) of booleans, whole numbers or floats."""
+        if not len(rows):
+            return
+        first, self.rows = self.rows, self.rows + len(rows)
+        if self._sample_shape is None:
+            self._fix_shape(rows.shape[1:] if isinstance(rows, np.ndarray) else _shape_of(rows[0]))
+        chunk = rows if isinstance(rows, np.ndarray) else self._from_lists(rows, first)
+        self._budget.charge(self.rows, 0 if chunk is None else chunk.size * self._stored.itemsize)
+        if chunk is not None and self._fits(chunk, first) and self._good:
+            self._write(chunk)
+
+    def finish(self) -> ArrayFacts:
+        """Turn the chunks into the .npy file: int32 or int64 if all values are whole, else float32.
+
+        What is wrong stands in `faults` afterwards; the facts then describe the array as far as it was read.
+        """
+        if self.rows == 0:
+            self.faults.add(self.pointer, f"{self._part} has no rows; at least one row was expected. Send one or more.")
+            self._good = False
+        dtype = self._final_dtype() if self._good else "float32"
+        if self._good:
+            self._check_range(dtype)
+        facts = ArrayFacts(
+            part=self._part,
+            name=self._name,
+            shape=(self.rows, *self._final_sample_shape()),
+            dtype=dtype,
+            minimum=float(self._minimum),
+            maximum=float(self._maximum),
+            integral=self._integral,
+            columns=self._columns,
+        )
+        if self._good:
+            self._convert(facts)
+        else:
+            self._raw.unlink(missing_ok=True)
+        return facts
+
+    def locate(self, row: int, index: Sequence[int] = ()) -> tuple[str, str]:
+        """The JSON Pointer of one value, and where it is in words; both count as the client's format does."""
+        if self._columns is None:
+            return "/".join([self.pointer, str(row), *map(str, index)]), ""
+        column = self._columns[index[0] if index else 0]
+        return f"/{row}/{escape(column)}", f" in row {row + 1}, column {column!r}"
+
+    def _fault(self, row: int, index: Sequence[int], came: str, expected: str) -> None:
+        pointer, place = self.locate(row, index)
+        self.faults.add(pointer, f"{came} came{place}; {expected}")
+        self._good = False
+
+    def _fix_shape(self, shape: tuple[int, ...]) -> None:
+        self._sample_shape = shape
+        size = int(np.prod(shape, dtype=np.float64)) if shape else 1
+        if len(shape) <= MAX_RANK and 0 < size <= MAX_ROW_VALUES:
+            return
+        came = f"Rows of shape {list(shape[: MAX_RANK + 1])}"
+        expected = f"a row must have 1 to {MAX_ROW_VALUES} values in at most {MAX_RANK} dimensions. Change its shape."
+        self.faults.add(self.pointer, f"{came} came; {expected}")
+        self._good = False
+
+    def _from_lists(self, rows: Sequence[Any], first: int) -> np.ndarray[Any, Any] | None:
+        shape = self._sample_shape or ()
+        if len(shape) > MAX_RANK:
+            return None
+        kinds = {int, float, bool} if self._part == "y" else {int, float}
+        chunk = _numbers(rows, len(shape), kinds)
+        if chunk is not None and chunk.shape[1:] == shape and bool(np.isfinite(chunk).all()):
+            return chunk
+        for offset, row in enumerate(rows):
+            for index, came, expected in _wrong(row, shape, kinds):
+                self._fault(first + offset, index, came, expected)
+        return None
+
+    def _fits(self, chunk: np.ndarray[Any, Any], first: int) -> bool:
+        if chunk.shape[1:] != self._sample_shape:
+            came = f"Rows of shape {list(chunk.shape[1:])}"
+            self._fault(first, (), came, f"{list(self._sample_shape or ())} was expected, as in the first row.")
+            return False
+        if chunk.dtype.kind == "f" and not np.isfinite(chunk).all():
+            self._fault_cells(chunk, ~np.isfinite(chunk), first, "a finite number was expected. Replace it.")
+            return False
+        return True
+
+    def _fault_cells(self, chunk: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], first: int, expected: str) -> None:
+        cells = np.argwhere(mask)
+        for cell in cells[: FaultList.LIMIT].tolist():
+            self._fault(first + cell[0], cell[1:], str(chunk[tuple(cell)]), expected)
+        self.faults.count_more(max(0, len(cells) - FaultList.LIMIT))
+
+    def _write(self, chunk: np.ndarray[Any, Any]) -> None:
+        if chunk.dtype == np.uint64 and chunk.max() > np.iinfo(np.int64).max:
+            over = chunk > np.uint64(np.iinfo(np.int64).max)
+            self._fault_cells(chunk, over, self.rows - len(chunk), "whole numbers up to 2**63 - 1 are kept. Scale it.")
+            return
+        self._minimum = min(self._minimum, chunk.min().item())
+        self._maximum = max(self._maximum, chunk.max().item())
+        self._integral = self._integral and (chunk.dtype.kind != "f" or bool((np.trunc(chunk) == chunk).all()))
+        new = not self._raw.exists()
+        # The file is opened for each chunk, so that a writer holds nothing open and needs no closing.
+        with self._raw.open("ab") as file:
+            if new:
+                file.write(bytes(_HEADER_BYTES))
+            file.write(np.ascontiguousarray(chunk, dtype=self._stored).data)
+
+    def _final_sample_shape(self) -> tuple[int, ...]:
+        shape = self._sample_shape or ()
+        return (1,) if self._part == "x" and not shape and self.rows else shape
+
+    def _final_dtype(self) -> str:
+        if self._part == "sample_weight" or not self._integral:
+            return "float32"
+        bounds = {kind: np.iinfo(kind) for kind in ("int32", "int64")}
+        for kind, bound in bounds.items():
+            if bound.min <= self._minimum and self._maximum <= bound.max:
+                return kind
+        return "float32"
+
+    def _check_range(self, dtype: str) -> None:
+        whole = self._integral and self._from_text and self._stored.kind == "f"
+        if whole and self._part != "sample_weight" and max(-self._minimum, self._maximum) >= EXACT_LIMIT:
+            expected = "whole numbers beyond 2**53 - 1 lose digits. Scale them, or send int64 in an .npz file."
+            self._scan(lambda chunk: np.abs(chunk) >= EXACT_LIMIT, expected)
+        elif dtype == "float32" and max(-self._minimum, self._maximum) > _FLOAT32_MAX:
+            expected = "values are kept as float32, up to 3.4e38. Scale them."
+            self._scan(lambda chunk: np.abs(chunk) > _FLOAT32_MAX, expected)
+        if self._part == "sample_weight" and self._minimum < 0:
+            self._scan(lambda chunk: chunk < 0, "a weight of 0 or more was expected. Make it positive.")
+
+    def _scan(self, wrong: Callable[[Any], Any], expected: str) -> None:
+        for first, chunk in self._chunks():
+            self._fault_cells(chunk, wrong(chunk), first, expected)
+
+    def _chunks(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+        shape = (self.rows, *(self._sample_shape or ()))
+        whole = np.memmap(self._raw, self._stored, mode="r", offset=_HEADER_BYTES, shape=shape)
+        step = rows_per_chunk(shape, self._stored.itemsize)
+        for first in range(0, self.rows, step):
+            yield first, np.asarray(whole[first : first + step])
+
+    def _convert(self, facts: ArrayFacts) -> None:
+        target = self._folder / facts.filename
+        header = _npy_header(np.dtype(facts.dtype), facts.shape)
+        if facts.dtype == self._stored.name:
+            with self._raw.open("r+b") as file:
+                file.write(header)
+            self._raw.rename(target)
+            return
+        with target.open("wb") as file:
+            file.write(header)
+            for _, chunk in self._chunks():
+                file.write(chunk.astype(facts.dtype).data)
+        self._raw.unlink()
+
+
+class Intake:
+    """All arrays of one upload: it opens their writers, and gathers the faults of every one of them."""
+
+    def __init__(self, folder: Path, options: ReadOptions, prefix: str = "") -> None:
+        self.folder, self.options, self.prefix = folder, options, prefix
+        self.faults = FaultList()
+        self.budget = Budget(options)
+        self.writers: dict[tuple[Part, str | None], ArrayWriter] = {}
+        self.seen: set[str] = set()
+
+    def known(self, part: str) -> bool:
+        """Say whether `part` is a part of a data set, and note a fault if not."""
+        self.seen.add(part)
+        if part in PARTS:
+            return True
+        detail = f"The key {part[:64]!r} came; x, y and sample_weight are known. Remove or rename it."
+        self.faults.add(f"{self.prefix}/{escape(part[:64])}", detail)
+        return False
+
+    def open(
+        self,
+        part: Part,
+        name: str | None = None,
+        *,
+        columns: tuple[str, ...] | None = None,
+        stored: str = "float64",
+        from_text: bool = True,
+    ) -> ArrayWriter | None:
+        """A writer for a new array, or None (and a fault) where there can be none of this name."""
+        if (wrong := self._unfit(part, name)) is not None:
+            pointer = f"{self.prefix}/{part}" + ("" if name is None else f"/{escape(name[:64])}")
+            self.faults.add(pointer, wrong)
+            return None
+        writer = ArrayWriter(
+            self.folder,
+            part,
+            name,
+            prefix=self.prefix,
+            faults=self.faults,
+            budget=self.budget,
+            columns=columns,
+            stored=stored,
+            from_text=from_text,
+        )
+        self.writers[part, name] = writer
+        return writer
+
+    def _unfit(self, part: Part, name: str | None) -> str | None:
+        names = [known for of, known in self.writers if of == part]
+        if name is not None and part == "sample_weight":
+            return "Several sample_weight arrays came; one array with one weight a row was expected."
+        if name is not None and not NAME.fullmatch(name):
+            return f"The name {name[:64]!r} came; a letter and up to 63 letters, digits, _ or - were expected. Rename it."
+        if name in names:
+            return "This array came twice; send it once."
+        if names and (name is None or None in names):
+            return f"Both a single {part} and named ones came; send one array, or all of them by name."
+        if len(self.writers) >= MAX_ARRAYS:
+            return f"More than {MAX_ARRAYS} arrays came; that is the most one data set can have. Join some."
+        return None
+
+
+def escape(token: str) -> str:
+    """One token of a JSON Pointer, as RFC 6901 escapes it."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def rows_per_chunk(shape: Sequence[int], itemsize: int) -> int:
+    """How many rows of an array of this shape make a chunk of about `CHUNK_BYTES`; at least one."""
+    row = int(np.prod(shape[1:], dtype=np.int64)) * itemsize
+    return max(1, CHUNK_BYTES // max(1, row))
+
+
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """A header of a fixed length: it can be written last, in the place kept for it before the rows were known."""
+    text = repr({"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": shape})
+    start = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
+    return start + text.ljust(_HEADER_BYTES - 11).encode("ascii") + b"\n"
+
+
+def _shape_of(row: Any) -> tuple[int, ...]:
+    shape: list[int] = []
+    while isinstance(row, list) and len(shape) <= MAX_RANK:
+        shape.append(len(row))
+        if not row:
+            break
+        row = row[0]
+    return tuple(shape)
+
+
+def _numbers(rows: Sequence[Any], depth: int, kinds: set[type]) -> np.ndarray[Any, Any] | None:
+    """The rows as float64, or None where they are not numbers of one shape; a type check of all values runs in C."""
+    values: Any = rows
+    for _ in range(depth):
+        values = chain.from_iterable(values)
+    try:
+        return np.array(rows, np.float64) if set(map(type, values)) <= kinds else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _wrong(value: Any, shape: tuple[int, ...], kinds: set[type], at: tuple[int, ...] = ()) -> Iterator[Any]:
+    """Each thing in `value` that is not as `shape` says: its index, what came, and what was expected."""
+    if not shape:
+        if type(value) not in kinds:
+            yield at, _describe(value), "a finite number was expected. Replace it."
+        elif not abs(value) <= np.finfo(np.float64).max:
+            yield at, str(value)[:24], "a finite number within float64 was expected. Replace it."
+    elif not isinstance(value, list):
+        yield at, _describe(value), f"a list of {shape[0]} was expected, as in the first row. Make all rows alike."
+    elif len(value) != shape[0]:
+        yield at, f"A list of {len(value)}", f"{shape[0]} were expected, as in the first row. Make all rows alike."
+    else:
+        for index, item in enumerate(value):
+            yield from _wrong(item, shape[1:], kinds, (*at, index))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, str):
+        return f"The text {value[:40]!r}"
+    if isinstance(value, list):
+        return "A list"
+    if isinstance(value, dict):
+        return "An object"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)[:40])

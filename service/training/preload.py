@@ -1,0 +1,16 @@
+"""What the zygote imports before it forks: everything slow that every child needs, and nothing that starts a thread.
+
+onnxruntime starts a thread as it is imported, and a process forked after that hangs; so the children import it, each
+for itself.
+"""
+
+import keras  # noqa: F401  (imported for its side effect: it is in memory before the fork)
+import onnx  # noqa: F401
+import tensorflow  # noqa: F401  # type: ignore[import-untyped]
+import tf2onnx  # noqa: F401
+
+import service.architecture.build
+import service.architecture.graph
+import service.architecture.plan
+import service.inference.export
+import service.training.engine  # noqa: F401

@@ -1,0 +1,46 @@
+"""gunicorn's settings: `gunicorn -c python:service.web "service.app:create_app()"` reads the names below."""
+
+import gc
+from pathlib import Path
+
+from service import log
+from service.config import Settings
+
+_settings = Settings.from_environment()
+_memory_folder = Path("/dev/shm")
+
+proc_name = "kerasd"
+bind = [f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"]
+workers = _settings.web_workers
+worker_class = "gthread"
+threads = _settings.web_threads
+# A process that has threads, or open databases, must not be forked: each worker builds its own application.
+preload_app = False
+# A worker that hangs is replaced after this many seconds; gthread proves its life while a long upload runs.
+timeout = 120
+graceful_timeout = int(_settings.shutdown_seconds)
+# Clients that predict all the time keep their connection, for a new one costs more than a prediction.
+keepalive = 75
+# The proof of life is a file that is touched each second: a slow disk must not make a worker look dead.
+worker_tmp_dir = str(_memory_folder) if _memory_folder.is_dir() else None
+# The application logs each request itself, with its request_id.
+accesslog = None
+loglevel = "warning"
+# Nothing uses gunicorn's control socket, and its default place may not be writable.
+control_socket_disable = True
+
+
+def on_starting(server: object) -> None:
+    """Log as the rest of kerasd does (runs in gunicorn's first process, before any fork)."""
+    log.configure(_settings.log_level)
+    log.adopt("gunicorn.error")
+
+
+def post_worker_init(worker: object) -> None:
+    """Make pauses of the garbage collector rare (runs in each worker, once the application is loaded)."""
+    # A full collection walks every module and schema that was imported, some tens of milliseconds in the middle of a
+    # prediction of two. What is loaded by now lives as long as the worker: freeze takes it out of the walk, and the
+    # higher thresholds make a collection follow thousands of requests, not some dozens.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
