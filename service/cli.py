@@ -12,7 +12,7 @@ from service.config import ConfigError, Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0 done, 1 it failed, 2 the command line or a setting is wrong."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         settings = Settings.from_environment(
             host=getattr(given, "host", None), port=getattr(given, "port", None), data=getattr(given, "data", None)
@@ -67,7 +67,8 @@ def _version(settings: Settings) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line; what it parses has the function to run as `command`."""
     parser = argparse.ArgumentParser(
         prog="kerasd", description="Train neural networks, and predict with them, over HTTP.", allow_abbrev=False
     )

@@ -53,7 +53,7 @@ class Part:
     def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         self.name = name
         self._command = command
-        self._environment = environment
+        self.environment = environment
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -95,7 +95,7 @@ class Part:
     def _start(self, now: float) -> None:
         self._process = subprocess.Popen(
             self._command,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=_end_with_parent(),

@@ -1,8 +1,7 @@
 """The checks of `compile`: each output's loss, metrics and loss weight, and whether the loss fits the targets."""
 
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.architecture import catalog
@@ -16,20 +15,22 @@ MAX_LOSS_WEIGHT = 1e9
 
 _KEYS = ("loss", "optimizer", "metrics", "loss_weights")
 _Y = "/data/y"
+#: It takes class numbers without the last axis only, and has no `from_logits`.
+_GCE = "CategoricalGeneralizedCrossEntropy"
 _FAMILIES = {
+    _GCE: "sparse",
     "SparseCategoricalCrossentropy": "sparse",
     "CategoricalCrossentropy": "categorical",
     "CategoricalFocalCrossentropy": "categorical",
     "BinaryCrossentropy": "binary",
     "BinaryFocalCrossentropy": "binary",
 }
-#: These two compare embeddings, or sequences, with labels of another shape, so that no rule about equal shapes holds.
-_ANY_SHAPE = ("Circle", "CTC")
 #: Keras picks the cross-entropy for these names by the shapes of output and targets.
 _PICKED_BY_SHAPE = ("crossentropy", "ce")
 
 #: A value, and the JSON Pointer to where the client wrote it.
 _Placed = tuple[Any, str]
+_Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,7 @@ class Compilation:
     loss_weights: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "optimizer": self.optimizer,
-            "loss": self.loss,
-            "metrics": {output: list(metrics) for output, metrics in self.metrics.items()},
-            "loss_weights": self.loss_weights,
-        }
+        return {**asdict(self), "metrics": {output: list(metrics) for output, metrics in self.metrics.items()}}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Compilation":
@@ -74,12 +70,11 @@ def check_compile(
     optimizer is then Keras's default, "rmsprop"; a loss weight is 1.
     """
     if not isinstance(value, dict):
-        faults.append(_fault(pointer, f"compile is {_say(value)}; expected an object with {_listed(_KEYS)}."))
+        faults.append(_fault(pointer, f"compile is {quoted(value)}; expected an object with {listed(_KEYS)}."))
         return None
-    before = len(faults)
-    names = tuple(outputs)
+    before, names = len(faults), tuple(outputs)
     faults.extend(
-        _fault(child(pointer, key), f"compile has no {key!r}; leave it out, or use one of {_listed(_KEYS)}.")
+        _fault(child(pointer, key), f"compile has no {key!r}; leave it out, or use one of {listed(_KEYS)}.")
         for key in value
         if key not in _KEYS
     )
@@ -90,7 +85,7 @@ def check_compile(
     faults.extend(_misfits(losses, outputs, y, output_activations))
     if len(faults) > before or not names:
         return None
-    loss = {name: placed[0] for name, placed in losses.items()}
+    loss = {name: losses[name][0] for name in names}
     return Compilation(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights)
 
 
@@ -99,7 +94,7 @@ def child(pointer: str, key: object) -> str:
     return f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
 
-def _check_losses(value: object, names: tuple[str, ...], pointer: str, faults: list[Fault]) -> dict[str, _Placed]:
+def _check_losses(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, _Placed]:
     """Return each output's loss; one name or object stands for all outputs, as in Keras."""
     if value is None:
         advice = 'give one, such as "mse", "binary_crossentropy" or "sparse_categorical_crossentropy"'
@@ -114,38 +109,33 @@ def _check_losses(value: object, names: tuple[str, ...], pointer: str, faults: l
     return {name: entry for name, entry in losses.items() if entry[0] is not None}
 
 
-def _by_output(
-    value: Any, names: tuple[str, ...], pointer: str, faults: list[Fault], required: str = ""
-) -> dict[str, _Placed]:
+def _by_output(value: Any, names: _Names, pointer: str, faults: list[Fault], needed: str = "") -> dict[str, _Placed]:
     """Spread a list with one entry per output, or an object by output name; without names anything goes."""
     if isinstance(value, list):
         if names and len(value) != len(names):
-            came = f"{_count(len(value), 'entry', 'entries')} came for {_outputs(names)}"
-            faults.append(_fault(pointer, f"{came}; give one entry for each, or an object by output name."))
+            advice = "give one for each, or an object by output name"
+            faults.append(_fault(pointer, f"{len(value)} entries came for the outputs {listed(names)}; {advice}."))
             return {}
-        entries = enumerate(value)
-        return {names[index] if names else str(index): (entry, f"{pointer}/{index}") for index, entry in entries}
-    for key in value:
-        if names and key not in names:
-            faults.append(
-                _fault(child(pointer, key), f"There is no output {key!r}; the network has {_outputs(names)}.")
-            )
-    for name in names:
-        if required and name not in value:
-            advice = f"add its {required} under that name"
-            faults.append(
-                _fault(pointer, f"The output {name!r} has no {required}, and every output needs one; {advice}.")
-            )
+        keys = names or map(str, range(len(value)))
+        return {name: (value[index], f"{pointer}/{index}") for index, name in enumerate(keys)}
+    faults.extend(
+        _fault(child(pointer, key), f"The network has no output {key!r}; its outputs are {listed(names)}.")
+        for key in value
+        if names and key not in names
+    )
+    faults.extend(
+        _fault(pointer, f"The output {name!r} has no {needed}, and every output needs one; add it under that name.")
+        for name in names
+        if needed and name not in value
+    )
     return {name: (value[name], child(pointer, name)) for name in names or value if name in value}
 
 
-def _check_metrics(
-    value: object, names: tuple[str, ...], pointer: str, faults: list[Fault]
-) -> dict[str, tuple[Any, ...]]:
+def _check_metrics(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, tuple[Any, ...]]:
     """Return each output's metrics; as in Keras, one output takes a flat list, several take one entry for each."""
     if not isinstance(value, (list, dict)):
-        came = f"metrics is {_say(value)}; expected a list of metrics, or an object by output name"
-        faults.append(_fault(pointer, f'{came}: write ["accuracy"] for a single metric.'))
+        expected = 'expected a list such as ["accuracy"], or an object by output name'
+        faults.append(_fault(pointer, f"metrics is {quoted(value)}; {expected}."))
         return {}
     if not value or (isinstance(value, list) and len(names) < 2):
         placed = dict.fromkeys(names or ("",), (value or None, pointer))
@@ -160,7 +150,8 @@ def _check_output_metrics(value: object, pointer: str, faults: list[Fault]) -> t
     if len(placed) > MAX_METRICS:
         faults.append(_fault(pointer, f"{len(placed)} metrics came for one output; give at most {MAX_METRICS}."))
         return ()
-    return tuple(_check_metric(metric, place, faults) for metric, place in placed)
+    checked = [(metric, catalog.check("metric", metric, place, faults)) for metric, place in placed]
+    return tuple(given if isinstance(given, str) else normal for given, normal in checked)
 
 
 def _flat(value: object, pointer: str, nesting: int) -> Iterator[_Placed]:
@@ -171,28 +162,22 @@ def _flat(value: object, pointer: str, nesting: int) -> Iterator[_Placed]:
         yield value, pointer
 
 
-def _check_metric(value: object, pointer: str, faults: list[Fault]) -> Any:
-    checked = catalog.check("metric", value, pointer, faults)
-    return value if isinstance(value, str) else checked
-
-
-def _check_weights(value: object, names: tuple[str, ...], pointer: str, faults: list[Fault]) -> dict[str, float]:
+def _check_weights(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, float]:
     """Return each output's weight in the total loss; Keras too wants a weight for every output, or none at all."""
     if value is None:
         return dict.fromkeys(names, 1.0)
     if isinstance(value, (list, dict)):
         placed = _by_output(value, names, pointer, faults, "loss weight")
     else:
-        # One number for several outputs is spread as a list of one, which then has too few entries.
-        placed = {"": (value, pointer)} if len(names) < 2 else _by_output([value], names, pointer, faults)
-        placed = {names[0] if names else "": entry for entry in placed.values()}
+        # One number is a list of one, which is too short for several outputs.
+        placed = {name: (entry, pointer) for name, (entry, _) in _by_output([value], names, pointer, faults).items()}
     return {name: _check_weight(*entry, faults) for name, entry in placed.items()}
 
 
 def _check_weight(value: object, pointer: str, faults: list[Fault]) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MAX_LOSS_WEIGHT:
         expected = f"expected a number from -{MAX_LOSS_WEIGHT:g} to {MAX_LOSS_WEIGHT:g}, such as 0.5"
-        faults.append(_fault(pointer, f"The loss weight is {_say(value)}; {expected}."))
+        faults.append(_fault(pointer, f"The loss weight is {quoted(value)}; {expected}."))
         return 0.0
     return float(value)
 
@@ -207,33 +192,28 @@ def _misfits(
     targets: dict[str, _Placed] = {}
     if y and outputs:
         targets = yield from _match_targets(y, tuple(outputs))
-    for name, shape in outputs.items():
-        if name not in losses:
-            continue
+    for name in (name for name in outputs if name in losses):
         loss, place = losses[name]
         facts, y_place = targets.get(name, (None, ""))
-        target = _Target(output=name, shape=shape, loss=loss, place=place, y=facts, y_place=y_place)
+        target = _Target(output=name, shape=outputs[name], loss=loss, place=place, y=facts, y_place=y_place)
         yield from target.output_misfits(activations.get(name))
         yield from target.shape_misfits()
         yield from target.value_misfits()
 
 
-def _match_targets(y: Sequence[ArrayFacts], names: tuple[str, ...]) -> Generator[Fault, None, dict[str, _Placed]]:
-    """Return each output's targets: one array for a single output, or an array by each output's name."""
+def _match_targets(y: Sequence[ArrayFacts], names: _Names) -> Generator[Fault, None, dict[str, _Placed]]:
+    """Return each output's targets: one array for a single output, else an array by each output's name."""
     if len(y) == len(names) == 1 and y[0].name in (None, names[0]):
         return {names[0]: (y[0], _Y if y[0].name is None else child(_Y, y[0].name))}
     arrays = {facts.name: facts for facts in y}
     if None in arrays:
-        advice = "send y as an object with an array for each of them"
-        yield _fault(_Y, f"y is one array without a name, but the network has the outputs {_listed(names)}; {advice}.")
+        yield _fault(_Y, f"y is one array without a name; send an object with an array for each of {listed(names)}.")
         return {}
-    for name in arrays:
-        if name not in names:
-            came = f"y has an array for {name!r}, which is no output of the network"
-            yield _fault(child(_Y, name), f"{came}; leave it out, or name it as one of {_listed(names)}.")
-    for name in names:
-        if name not in arrays:
-            yield _fault(_Y, f"y has no array for the output {name!r}; add one under that name.")
+    for extra in (name for name in arrays if name not in names):
+        came = f"y has an array for {extra!r}, which is no output of the network"
+        yield _fault(child(_Y, extra), f"{came}; leave it out, or name it as one of {listed(names)}.")
+    for name in (name for name in names if name not in arrays):
+        yield _fault(_Y, f"y has no array for the output {name!r}; add one under that name.")
     return {name: (arrays[name], child(_Y, name)) for name in names if name in arrays}
 
 
@@ -258,13 +238,10 @@ class _Target:
     @property
     def family(self) -> str:
         """ "sparse", "categorical" or "binary" cross-entropy, or "other"; picked by shape as Keras picks for "ce"."""
-        kind = self.kind
-        if kind not in _PICKED_BY_SHAPE:
-            return _FAMILIES.get(kind, "other")
-        if self.units == 1:
-            return "binary"
-        if self.y is None:
-            return "other"
+        if self.kind not in _PICKED_BY_SHAPE:
+            return _FAMILIES.get(self.kind, "other")
+        if self.units == 1 or self.y is None:
+            return "binary" if self.units == 1 else "other"
         y = self.y.sample_shape
         return "sparse" if len(y) < len(self.shape) or y[-1] == 1 else "categorical"
 
@@ -285,11 +262,12 @@ class _Target:
             advice = 'use binary_crossentropy with the activation "sigmoid", or give the output one unit for each class'
             yield _fault(self.place, f"{self.kind} chooses between classes, but {output} has 1 unit; {advice}.")
         elif family == "binary" and self.units == 1 and activation == "softmax":
-            advice = 'set its activation to "sigmoid"'
-            yield _fault(self.place, f"{self.kind} learns nothing: softmax over the 1 unit of {output} is 1; {advice}.")
+            came = f"softmax over the 1 unit of {output} is always 1, from which {self.kind} learns nothing"
+            yield _fault(self.place, f'{came}; use the activation "sigmoid".')
         if family != "other" and activation == "linear" and not self.option("from_logits", False):
             fitting = "sigmoid" if family == "binary" else "softmax"
-            advice = f'set its activation to "{fitting}", or the loss to {{"type": {self.kind!r}, "from_logits": true}}'
+            logits = f', or the loss to {{"type": "{self.kind}", "from_logits": true}}' if self.kind != _GCE else ""
+            advice = f'set its activation to "{fitting}"{logits}'
             yield _fault(self.place, f"{self.kind} expects probabilities, but {output} is linear; {advice}.")
 
     def shape_misfits(self) -> Iterator[Fault]:
@@ -299,22 +277,22 @@ class _Target:
         shapes, where an axis of 1 at the end may be missing on either side. Keras broadcasts what differs otherwise
         and trains on nonsense, so that is refused here.
         """
-        family = self.family
-        if self.y is None or self.kind in _ANY_SHAPE or self.option("axis", -1) != -1:
+        # Circle compares embeddings with class numbers, so that no rule about equal shapes holds.
+        if self.y is None or self.kind == "Circle" or self.option("axis", -1) != -1:
             return
         y, out = self.y.sample_shape, self.shape
-        numbered = _fits(y, out[:-1]) or _fits(y, (*out[:-1], 1))
-        if numbered if family == "sparse" else _same(y, out):
+        numbered = _fits(y, out[:-1]) or (self.kind != _GCE and _fits(y, (*out[:-1], 1)))
+        if numbered if self.family == "sparse" else _same(y, out):
             return
-        came = f"{self.kind} on the output {self.output!r} of shape {_rows(out)} got y of shape {_rows(y)}"
-        if family == "sparse":
-            expected = f"one class number for each choice, so y of shape {_rows(out[:-1])}"
-            one_hot = "; for y that is one-hot use categorical_crossentropy" if _fits(y, out) else ""
-            yield _fault(self.place, f"{came}; it expects {expected}{one_hot}.")
+        if self.family == "sparse":
+            expected = f"class numbers of shape {_rows(out[:-1])}"
+            advice = "for y that is one-hot use categorical_crossentropy" if _fits(y, out) else "reshape y"
         else:
-            expected = f"it expects {_rows(out)}: change y, or the units of the output layer"
-            classes = "; for y of class numbers use sparse_categorical_crossentropy, or make y one-hot"
-            yield _fault(self.place, f"{came}; {expected}{classes if numbered and self.y.integral else ''}.")
+            expected, advice = _rows(out), "change y, or the units of the output layer"
+            if numbered and self.y.integral:
+                advice += "; for y of class numbers use sparse_categorical_crossentropy, or make y one-hot"
+        came = f"{self.kind} on the output {self.output!r} of shape {_rows(out)} got y of shape {_rows(y)}"
+        yield _fault(self.place, f"{came}, expected {expected}: {advice}.")
 
     def value_misfits(self) -> Iterator[Fault]:
         """Yield faults where y has values that the loss cannot learn from."""
@@ -323,26 +301,23 @@ class _Target:
         elif self.y is not None and self.family == "binary" and not 0 <= self.y.minimum <= self.y.maximum <= 1:
             came = f"{self.kind} expects y from 0 to 1, but y has values from {self.y.minimum:g} to {self.y.maximum:g}"
             if self.y.integral and self.y.minimum >= 0:
-                units = f"an output of {self.y.maximum + 1:g} units"
+                units = f"{int(self.y.maximum) + 1} units"
                 yield _fault(self.place, f"{came}; for class numbers use sparse_categorical_crossentropy with {units}.")
             else:
                 yield _fault(self.y_place, f"{came}; rescale y.")
 
     def _class_misfits(self, y: ArrayFacts) -> Iterator[Fault]:
+        # The class to ignore, often -1 or 255, may stand among the others.
         ignored = self.option("ignore_class", None)
-        lowest = 0 if ignored is None else min(0, ignored)
+        units = self.units if self.option("axis", -1) == -1 and self.units != 1 else None
         if not y.integral:
             advice = 'send class numbers 0, 1, 2 ..., or use a loss for numbers, such as "mse"'
             yield _fault(self.y_place, f"{self.kind} expects class numbers, but y has fractions; {advice}.")
-        elif y.minimum < lowest:
-            yield _fault(self.y_place, f"y has the class number {y.minimum:g}; classes count from 0: renumber them.")
-        units = self.units
-        if units is not None and units > 1 and self.option("axis", -1) == -1:
-            highest = units - 1 if ignored is None else max(units - 1, ignored)
-            if y.integral and y.maximum > highest:
-                came = f"y has the class number {y.maximum:g}, but the output {self.output!r} has {units} units"
-                advice = f"give the output {y.maximum + 1:g} units, or number the classes from 0 to {units - 1}"
-                yield _fault(self.y_place, f"{came}, for the classes 0 to {units - 1}; {advice}.")
+        elif y.minimum < 0 and y.minimum != ignored:
+            yield _fault(self.y_place, f"y has the class {int(y.minimum)}, but classes count from 0: renumber them.")
+        elif units is not None and y.maximum >= units and y.maximum != ignored:
+            came = f"y has the class {int(y.maximum)}, but the output {self.output!r} has {units} units"
+            yield _fault(self.y_place, f"{came}; give it {int(y.maximum) + 1} units, or number from 0 to {units - 1}.")
 
 
 def _fits(y: tuple[int, ...], shape: Shape) -> bool:
@@ -352,15 +327,15 @@ def _fits(y: tuple[int, ...], shape: Shape) -> bool:
 
 def _same(y: tuple[int, ...], shape: Shape) -> bool:
     """Whether Keras compares value by value: shapes are equal but for an axis of 1 at the end of either."""
-    without_last = bool(shape) and shape[-1] == 1 and _fits(y, shape[:-1])
-    return _fits(y, shape) or without_last or (y[-1:] == (1,) and _fits(y[:-1], shape))
+    return _fits(y, shape) or (shape[-1:] == (1,) and _fits(y, shape[:-1])) or (y[-1:] == (1,) and _fits(y[:-1], shape))
 
 
 def _rows(shape: Shape) -> str:
     return f"({', '.join(['rows', *('any' if size is None else str(size) for size in shape)])})"
 
 
-def _say(value: object) -> str:
+def quoted(value: object) -> str:
+    """Return what came as a client would recognise it, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
@@ -369,13 +344,6 @@ def _fault(pointer: str, detail: str) -> Fault:
     return Fault(pointer=pointer, detail=detail)
 
 
-def _outputs(names: tuple[str, ...]) -> str:
-    return f"{_count(len(names), 'output', 'outputs')} {_listed(names)}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[object]) -> str:
+    """Return the names, quoted, with commas between them."""
     return ", ".join(repr(name) for name in names)

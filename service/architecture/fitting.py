@@ -1,13 +1,13 @@
-"""The checks of `fit`: Keras's arguments and defaults, bounded, and held against the rows, the classes and the metrics."""
+"""The checks of `fit`: Keras's arguments and defaults, in bounds, and held against rows, classes and metrics."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import ceil, floor
 from typing import Any
 
 from service.architecture import catalog
-from service.architecture.compilation import Compilation, child
+from service.architecture.compilation import Compilation, child, listed, quoted
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
 
@@ -22,7 +22,7 @@ _CLASS = re.compile(r"0|[1-9][0-9]{0,8}")
 #: Keras's objects whose own name is not their type in snake case.
 _REPORTED_AS = {"LogCoshError": "logcosh", "FBetaScore": "fbeta_score"}
 #: Keras knows for every other metric whether more or less of it is better.
-_UNDIRECTED = ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives", "Mean", "Sum")
+_UNDIRECTED = ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +71,12 @@ def check_fit(
 ) -> Fitting | None:
     """Check a `fit` object; None after appending faults.
 
-    `rows` is None, and `y` empty, for a dry run without data; `compilation` is None when `compile` is faulty: what needs
-    them is then not checked. `sample_weighted` says that the data have a `sample_weight`, which Keras does not take
-    together with `class_weight`.
+    `rows` is None, and `y` empty, for a dry run without data; `compilation` is None when `compile` is faulty: what
+    needs them is then not checked. `sample_weighted` says that the data have a `sample_weight`, which Keras does not
+    take together with `class_weight`.
     """
     if not isinstance(value, dict):
-        faults.append(_fault(pointer, f"fit is {_say(value)}; expected an object such as {{\"epochs\": 10}}."))
+        faults.append(_fault(pointer, f'fit is {quoted(value)}; expected an object such as {{"epochs": 10}}.'))
         return None
     before = len(faults)
     fitting = _read(value, pointer, faults)
@@ -136,7 +136,7 @@ def _read(value: dict[str, Any], pointer: str, faults: list[Fault]) -> Fitting:
     """Read each argument by itself; a faulty one gets its default, so that the others are still checked."""
     allowed = [field.name for field in fields(Fitting)]
     faults.extend(
-        _fault(child(pointer, key), f"fit has no {key!r}; leave it out, or use one of {_listed(allowed)}.")
+        _fault(child(pointer, key), f"fit has no {key!r}; leave it out, or use one of {listed(allowed)}.")
         for key in value
         if key not in allowed
     )
@@ -154,7 +154,7 @@ def _integer(highest: int) -> Callable[[object, str, list[Fault]], int | None]:
     def read(value: object, pointer: str, faults: list[Fault]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest:
             return value
-        faults.append(_fault(pointer, f"The value is {_say(value)}; expected a whole number from 1 to {highest}."))
+        faults.append(_fault(pointer, f"The value is {quoted(value)}; expected a whole number from 1 to {highest}."))
         return None
 
     return read
@@ -164,7 +164,7 @@ def _read_split(value: object, pointer: str, faults: list[Fault]) -> float | Non
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
         return float(value)
     expected = "expected the part of the rows to validate on, at least 0 and below 1, such as 0.2"
-    faults.append(_fault(pointer, f"validation_split is {_say(value)}; {expected}."))
+    faults.append(_fault(pointer, f"validation_split is {quoted(value)}; {expected}."))
     return None
 
 
@@ -172,30 +172,30 @@ def _read_data_set(value: object, pointer: str, faults: list[Fault]) -> str | No
     if isinstance(value, str) and value:
         return value
     advice = "upload the validation rows as a data set and name it here, or use validation_split"
-    faults.append(_fault(pointer, f"validation_data is {_say(value)}; expected the id of a data set: {advice}."))
+    faults.append(_fault(pointer, f"validation_data is {quoted(value)}; expected the id of a data set: {advice}."))
     return None
 
 
 def _read_shuffle(value: object, pointer: str, faults: list[Fault]) -> bool | None:
     if isinstance(value, bool):
         return value
-    faults.append(_fault(pointer, f"shuffle is {_say(value)}; expected true or false."))
+    faults.append(_fault(pointer, f"shuffle is {quoted(value)}; expected true or false."))
     return None
 
 
 def _read_class_weight(value: object, pointer: str, faults: list[Fault]) -> dict[int, float] | None:
     if not isinstance(value, dict) or not value:
         expected = 'expected an object from class number to weight, such as {"0": 1, "1": 5}'
-        faults.append(_fault(pointer, f"class_weight is {_say(value)}; {expected}."))
+        faults.append(_fault(pointer, f"class_weight is {quoted(value)}; {expected}."))
         return None
     weights = {}
     for key, weight in value.items():
         if not _CLASS.fullmatch(str(key)):
             expected = 'expected a class number such as "0" or "1"'
-            faults.append(_fault(child(pointer, key), f"The class is {_say(key)}; {expected}."))
+            faults.append(_fault(child(pointer, key), f"The class is {quoted(key)}; {expected}."))
         elif isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= MAX_CLASS_WEIGHT:
             expected = f"expected a number from 0 to {MAX_CLASS_WEIGHT:g}"
-            faults.append(_fault(child(pointer, key), f"The weight of class {key} is {_say(weight)}; {expected}."))
+            faults.append(_fault(child(pointer, key), f"The weight of class {key} is {quoted(weight)}; {expected}."))
         else:
             weights[int(key)] = float(weight)
     return weights or None
@@ -203,7 +203,7 @@ def _read_class_weight(value: object, pointer: str, faults: list[Fault]) -> dict
 
 def _read_callbacks(value: object, pointer: str, faults: list[Fault]) -> tuple[dict[str, Any], ...] | None:
     if not isinstance(value, list) or len(value) > MAX_CALLBACKS:
-        came = f"{len(value)} callbacks" if isinstance(value, list) else _say(value)
+        came = f"{len(value)} callbacks" if isinstance(value, list) else quoted(value)
         faults.append(_fault(pointer, f"callbacks is {came}; expected a list of at most {MAX_CALLBACKS}."))
         return None
     # A name alone is written out, so that every callback comes back with all its arguments.
@@ -255,8 +255,8 @@ def _class_faults(
 ) -> Iterator[str]:
     """Yield what forbids these class weights.
 
-    Keras makes them the weights of rows, by the class number of the row or the largest entry of its one-hot row; a class
-    without a weight counts 1, so that one may be missing.
+    Keras makes them the weights of rows, by the class number of the row or the largest entry of its one-hot row; a
+    class without a weight counts 1, so that one may be missing.
     """
     if sample_weighted:
         yield "class_weight came with data that have a sample_weight; Keras takes one of them: leave one out."
@@ -272,7 +272,7 @@ def _class_faults(
         return
     unknown = sorted(number for number in fitting.class_weight or {} if number >= classes)
     if unknown:
-        came = f"class_weight has the class(es) {_listed(unknown)}, but y has only the classes 0 to {classes - 1}"
+        came = f"class_weight has the class(es) {listed(unknown)}, but y has only the classes 0 to {classes - 1}"
         yield f"{came}; leave them out, or number the classes as y does."
 
 
@@ -289,12 +289,32 @@ def _monitor_faults(callback: dict[str, Any], names: tuple[str, ...], compilatio
     """Yield why a callback could not follow its `monitor`.
 
     Keras only warns, at each epoch, of a name that is not reported. In "auto" mode it fails at the end of the first
-    epoch unless it knows whether less or more is better: it knows that of "loss", and of the metrics of a single output.
+    epoch unless it knows whether less or more is better, as for "loss" and most metrics of a single output.
     """
     monitor, kind = callback.get("monitor"), callback["type"]
     if monitor is None:
         return
     # Keras numbers the names of some metrics itself, so a number at the end does not count.
-    known = {name: name for name in names} | {re.sub(r"_\d+$", "", name): name for name in names}
+    known = {re.sub(r"_\d+$", "", name) for name in names} | set(names)
     if monitor not in known and re.sub(r"_\d+$", "", monitor) not in known:
-        yield f"{kind} monitors {monitor!r}, which this job does not report; monitor one of {_listed(names)}."
+        unmet = monitor.startswith("val_") and monitor.removeprefix("val_") in known
+        advice = "give validation_split or validation_data, or " if unmet else ""
+        yield f"{kind} monitors {monitor!r}, which this job does not report; {advice}monitor one of {listed(names)}."
+    elif callback.get("mode") == "auto" and not _has_direction(monitor.removeprefix("val_"), compilation):
+        yield f'Keras does not know which way {monitor!r} improves; set mode to "min" or "max" in {kind}.'
+
+
+def _has_direction(name: str, compilation: Compilation) -> bool:
+    """Whether Keras finds a metric of this very name, and knows if less or more of it is better."""
+    if name == "loss" or len(compilation.loss) > 1:
+        return name == "loss"
+    undirected = []
+    for metric in (metric for metrics in compilation.metrics.values() for metric in metrics):
+        entry = catalog.find("metric", metric if isinstance(metric, str) else metric["type"])
+        if entry is not None and entry.type in _UNDIRECTED:
+            undirected.append(_metric_name(metric))
+    return re.sub(r"_\d+$", "", name) not in undirected and name not in undirected
+
+
+def _fault(pointer: str, detail: str) -> Fault:
+    return Fault(pointer=pointer, detail=detail)

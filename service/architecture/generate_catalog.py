@@ -112,7 +112,7 @@ def text(pattern: str) -> Rule:
 
 
 def integers(minimum: int, maximum: int, length: int | str | None = None, scalar: bool = True) -> Rule:
-    """A list; with `scalar`, one integer stands for a list of that integer. The length "rank" is the class's own."""
+    """A list, or with `scalar` one integer, which is spread over `length`. The length "rank" is the class's own."""
     rule: Rule = {"type": "integers", "minimum": minimum, "maximum": maximum, "scalar": scalar}
     return rule if length is None else rule | {"length": length}
 
@@ -163,16 +163,18 @@ BY_CLASS: dict[str, Rule] = {
     "EinsumDense.output_shape": {"type": "shape", "minimum": 1, "maximum": SIZE, "nulls": True, "scalar": True},
     "EinsumDense.bias_axes": text(r"^[A-Za-z]{1,16}$"),
     "MultiHeadAttention.output_shape": {"type": "shape", "minimum": 1, "maximum": SIZE, "scalar": True},
-    "Bidirectional.merge_mode": string("concat", "sum", "mul", "ave") | {"nullable": True},
+    "Bidirectional.merge_mode": string("concat", "sum", "mul", "ave"),
     "ReLU.threshold": number(0),
     "ReLU.max_value": number(0),
     "ReLU.negative_slope": number(0),
     "MaxNorm.max_value": number(0),
+    "OrthogonalRegularizer.factor": number(0, 1e6),
     "OrthogonalRegularizer.mode": string("rows", "columns"),
     "VarianceScaling.mode": string("fan_in", "fan_out", "fan_avg"),
     "ReduceLROnPlateau.factor": {"type": "number", "minimum": 0, "exclusive_maximum": 1},
     "EarlyStopping.mode": string("auto", "min", "max"),
     "ReduceLROnPlateau.mode": string("auto", "min", "max"),
+    "AUC.thresholds": numbers(0, 1, scalar=False),
     "Circle.gamma": positive(1e6),
     "Dice.axis": AXES | {"nullable": True},
     "Tversky.axis": AXES | {"nullable": True},
@@ -206,7 +208,7 @@ BY_WORDS: dict[str, Rule] = {
 BY_NAME: dict[str, Rule] = {
     name: rule
     for names, rule in {
-        "use_bias center scale_bias mask_zero use_scale keepdims return_sequences go_backwards unit_forget_bias "
+        "use_bias center mask_zero use_scale keepdims return_sequences go_backwards unit_forget_bias "
         "reset_after invert normalize use_gate crop_to_aspect_ratio pad_to_aspect_ratio antialias from_logits "
         "apply_class_balancing remove_diagonal nesterov centered amsgrad use_ema relative_step exclude_embeddings "
         "staircase cycle multi_label sparse_y_true sparse_y_pred from_sorted_ids restore_best_weights trainable": BOOLEAN,
@@ -289,3 +291,108 @@ MERGED = (2, 64)
 
 KERNELS = ("Dense", "EinsumDense", "Embedding", "Conv", "SeparableConv", "DepthwiseConv")
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+
+
+def generate() -> list[dict[str, Any]]:
+    """Return every entry of the catalog, ready for JSON; an argument that no table knows is a KeyError."""
+    entries = [_entry(kind, name) for kind, names in OFFERED.items() for name in _expand(names)]
+    single = [e["type"] for e in entries if e.get("inputs") == [1, 1] and e["type"] not in ("Normalization", "Masking")]
+    for entry in entries:
+        for argument in entry["arguments"]:
+            if argument["name"] in ("layer", "backward_layer"):
+                argument["choices"] = _wrapped(entry["type"], single)
+    return entries + [_named("accuracy", "acc"), _named("crossentropy", "ce")]
+
+
+def dump(entries: list[dict[str, Any]]) -> str:
+    """Write the entries with one argument a line, so that a difference is read easily."""
+    return "[\n" + ",\n".join(_dump_entry(entry) for entry in entries) + "\n]\n"
+
+
+def _dump_entry(entry: dict[str, Any]) -> str:
+    rows = [f'"{key}": {json.dumps(value)}' for key, value in entry.items() if key != "arguments"]
+    lines = ",\n    ".join(json.dumps(argument) for argument in entry["arguments"])
+    rows.append('"arguments": [' + (f"\n    {lines}\n  " if lines else "") + "]")
+    return "  {" + ", ".join(rows) + "}"
+
+
+def _expand(names: str) -> Iterator[str]:
+    for name in names.split():
+        ranks = re.search(r"\{(.*)\}", name)
+        yield from [name.replace(ranks[0], rank) for rank in ranks[1].split(",")] if ranks else [name]
+
+
+def _entry(kind: str, name: str) -> dict[str, Any]:
+    found = getattr(MODULES[kind], name)
+    entry: dict[str, Any] = {"kind": kind, "type": name, "aliases": _aliases(kind, name, found)}
+    parameters = {} if kind == "activation" else _parameters(found)
+    if kind == "layer":
+        entry["family"] = found.__module__.split(".")[3]
+        entry["inputs"] = list(INPUTS.get(name, MERGED if entry["family"] == "merging" else (1, 1)))
+        parameters |= {"trainable": True} if "kwargs" in parameters else {}
+    omitted = {key for key in parameters if key in LEFT_OUT and (kind, key) not in KEPT}
+    entry["left_out"] = {key: parameters[key] for key in sorted(omitted) if parameters[key] is not inspect.Parameter.empty}
+    entry["arguments"] = [_argument(kind, name, key, parameters[key]) for key in parameters if key not in omitted]
+    return entry
+
+
+def _parameters(found: Any) -> dict[str, Any]:
+    """Return the defaults of a class by name; one that takes nothing of its own inherits `object`'s `*args`."""
+    return {key: parameter.default for key, parameter in inspect.signature(found.__init__).parameters.items()}
+
+
+def _argument(kind: str, name: str, key: str, default: Any) -> dict[str, Any]:
+    rule = dict(_rule(kind, name, key))
+    if rule.get("length") == "rank":
+        rule["length"] = int(name.rstrip("Transpose")[-2])
+    if default is inspect.Parameter.empty:
+        return {"name": key} | rule | {"required": True}
+    if isinstance(default, float) and not math.isfinite(default):
+        raise ValueError(f"{name}.{key} has the default {default}, which JSON cannot hold")
+    nested = rule["type"] in MODULES and isinstance(default, str)
+    return {"name": key} | rule | {"default": _canonical(rule["type"], default) if nested else default} | (
+        {"nullable": True} if default is None else {}
+    )
+
+
+def _rule(kind: str, name: str, key: str) -> Rule:
+    if key in ("layer", "backward_layer"):
+        return {"type": "layer"}
+    words = [rule for word, rule in BY_WORDS.items() if key.endswith(word)]
+    for rule in (BY_CLASS.get(f"{name}.{key}"), BY_KIND.get(f"{kind}.{key}"), BY_NAME.get(key), *words):
+        if rule is not None:
+            return rule
+    raise KeyError(f"{kind} {name} has an argument {key!r} of which no table knows the type")
+
+
+def _canonical(kind: str, name: str) -> str:
+    found: Any = MODULES[kind].get(name)
+    return str(found.__name__ if kind == "activation" else type(found).__name__)
+
+
+def _aliases(kind: str, name: str, found: Any) -> list[str]:
+    """Return the other names that Keras's own `get` takes for the same thing; functions stand for their class."""
+    module = MODULES[kind]
+    known = {key: getattr(module, key) for key in dir(module) if kind != "schedule"}
+    known |= getattr(getattr(keras.src, f"{kind}s", None), "ALL_OBJECTS_DICT", {})
+    function = known.get(keras.src.utils.naming.to_snake_case(name)) if kind == "loss" else found
+    names = {key for key, value in known.items() if value is found or (value is function and value is not None)}
+    names |= {name.lower()} if kind == "optimizer" else set()
+    return sorted(names - {name, "accuracy"})
+
+
+def _named(name: str, alias: str) -> dict[str, Any]:
+    """Return a metric that Keras chooses itself, from the loss and the shape of the output."""
+    return {"kind": "metric", "type": name, "aliases": [alias], "left_out": {}, "arguments": []}
+
+
+def _wrapped(name: str, single: list[str]) -> list[str]:
+    if name == "Bidirectional":
+        return list(RECURRENT)
+    if name == "SpectralNormalization":
+        return [other for other in single if re.sub(r"\dD(Transpose)?$", "", other) in KERNELS]
+    return single
+
+
+if __name__ == "__main__":
+    TARGET.write_text(dump(generate()), encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from service.data.arrays import ArrayFacts, Part
+from service.data.store import HEADER_BYTES, npy_header
 from service.errors import Fault, Invalid, TooLarge
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -20,7 +21,6 @@ MAX_ROW_VALUES: Final = 2**24
 CHUNK_BYTES: Final = 2**22
 #: From here on a float64 no longer tells neighbouring whole numbers apart.
 EXACT_LIMIT: Final = 2**53
-_HEADER_BYTES: Final = 256
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
@@ -61,31 +61,16 @@ class FaultList:
             return
         rest = [Fault(pointer="", detail=f"... and {self._more} more")] if self._more else []
         noun = "fault" if len(self) == 1 else "faults"
-        raise Invalid(f"The data have {len(self)} {noun}; mend what `errors` lists and send them again.", self._kept + rest)
-
-
-class Budget:
-    """How much one upload may still bring, over all its arrays."""
-
-    def __init__(self, options: ReadOptions) -> None:
-        self._max_rows = options.max_rows
-        self._max_bytes = options.max_bytes
-        self._bytes = 0
-
-    def charge(self, rows: int, size: int) -> None:
-        """Take `size` more bytes for an array that now has `rows` rows; raise TooLarge when that is too much."""
-        self._bytes += size
-        if rows > self._max_rows:
-            raise TooLarge(f"The data have more than {self._max_rows} rows, the most allowed here. Send fewer rows.")
-        if self._bytes > self._max_bytes:
-            raise TooLarge(f"The data need more than {self._max_bytes} bytes as arrays, the most allowed. Send less.")
+        raise Invalid(
+            f"The data have {len(self)} {noun}; mend what `errors` lists and send them again.", self._kept + rest
+        )
 
 
 class ArrayWriter:
     """One array being written to `folder`; what is wrong with it goes to `faults`, and no file comes of it then.
 
-    `stored` is the dtype that holds the chunks until all of them are known. `from_text` says that the numbers were
-    decimal text, so that whole numbers from 2**53 on may have lost digits. `columns` names the values of a row.
+    `stored` is the dtype of exact chunks until all are known; without it the numbers were decimal text, kept as float64,
+    where whole numbers from 2**53 on may have lost digits. `columns` names the values of a row.
     """
 
     def __init__(
@@ -94,20 +79,18 @@ class ArrayWriter:
         part: Part,
         name: str | None = None,
         *,
-        prefix: str = "",
-        faults: FaultList | None = None,
-        budget: Budget | None = None,
+        intake: "Intake | None" = None,
         columns: tuple[str, ...] | None = None,
-        stored: str = "float64",
-        from_text: bool = True,
+        stored: str | None = None,
     ) -> None:
-        self.faults = FaultList() if faults is None else faults
-        self.pointer = f"{prefix}/{part}" if name is None else f"{prefix}/{part}/{name}"
+        self._intake = intake or Intake(folder, ReadOptions())
+        self.faults = self._intake.faults
+        self.pointer = self._intake.pointer(part, name)
         self.rows = 0
-        self._folder, self._part, self._name, self._columns = folder, part, name, columns
-        self._budget = budget or Budget(ReadOptions())
-        self._stored = np.dtype(stored)
-        self._from_text = from_text
+        self.part = part
+        self._folder, self._name, self._columns = folder, name, columns
+        self._from_text = stored is None
+        self._stored = np.dtype(stored or "float64")
         self._sample_shape: tuple[int, ...] | None = None
         self._good = True
         self._integral = True
@@ -123,7 +106,7 @@ class ArrayWriter:
         if self._sample_shape is None:
             self._fix_shape(rows.shape[1:] if isinstance(rows, np.ndarray) else _shape_of(rows[0]))
         chunk = rows if isinstance(rows, np.ndarray) else self._from_lists(rows, first)
-        self._budget.charge(self.rows, 0 if chunk is None else chunk.size * self._stored.itemsize)
+        self._intake.charge(self.rows, 0 if chunk is None else chunk.size * self._stored.itemsize)
         if chunk is not None and self._fits(chunk, first) and self._good:
             self._write(chunk)
 
@@ -133,13 +116,13 @@ class ArrayWriter:
         What is wrong stands in `faults` afterwards; the facts then describe the array as far as it was read.
         """
         if self.rows == 0:
-            self.faults.add(self.pointer, f"{self._part} has no rows; at least one row was expected. Send one or more.")
+            self.faults.add(self.pointer, f"{self.part} has no rows; at least one row was expected. Send one or more.")
             self._good = False
         dtype = self._final_dtype() if self._good else "float32"
         if self._good:
             self._check_range(dtype)
         facts = ArrayFacts(
-            part=self._part,
+            part=self.part,
             name=self._name,
             shape=(self.rows, *self._final_sample_shape()),
             dtype=dtype,
@@ -154,7 +137,11 @@ class ArrayWriter:
             self._raw.unlink(missing_ok=True)
         return facts
 
-    def locate(self, row: int, index: Sequence[int] = ()) -> tuple[str, str]:
+    def give_up(self) -> None:
+        """Say that something is wrong with this array that `faults` tells already."""
+        self._good = False
+
+    def _locate(self, row: int, index: Sequence[int] = ()) -> tuple[str, str]:
         """The JSON Pointer of one value, and where it is in words; both count as the client's format does."""
         if self._columns is None:
             return "/".join([self.pointer, str(row), *map(str, index)]), ""
@@ -162,7 +149,7 @@ class ArrayWriter:
         return f"/{row}/{escape(column)}", f" in row {row + 1}, column {column!r}"
 
     def _fault(self, row: int, index: Sequence[int], came: str, expected: str) -> None:
-        pointer, place = self.locate(row, index)
+        pointer, place = self._locate(row, index)
         self.faults.add(pointer, f"{came} came{place}; {expected}")
         self._good = False
 
@@ -180,7 +167,7 @@ class ArrayWriter:
         shape = self._sample_shape or ()
         if len(shape) > MAX_RANK:
             return None
-        kinds = {int, float, bool} if self._part == "y" else {int, float}
+        kinds = {int, float, bool} if self.part == "y" else {int, float}
         chunk = _numbers(rows, len(shape), kinds)
         if chunk is not None and chunk.shape[1:] == shape and bool(np.isfinite(chunk).all()):
             return chunk
@@ -217,15 +204,15 @@ class ArrayWriter:
         # The file is opened for each chunk, so that a writer holds nothing open and needs no closing.
         with self._raw.open("ab") as file:
             if new:
-                file.write(bytes(_HEADER_BYTES))
+                file.write(bytes(HEADER_BYTES))
             file.write(np.ascontiguousarray(chunk, dtype=self._stored).data)
 
     def _final_sample_shape(self) -> tuple[int, ...]:
         shape = self._sample_shape or ()
-        return (1,) if self._part == "x" and not shape and self.rows else shape
+        return (1,) if self.part == "x" and not shape and self.rows else shape
 
     def _final_dtype(self) -> str:
-        if self._part == "sample_weight" or not self._integral:
+        if self.part == "sample_weight" or not self._integral:
             return "float32"
         bounds = {kind: np.iinfo(kind) for kind in ("int32", "int64")}
         for kind, bound in bounds.items():
@@ -235,13 +222,13 @@ class ArrayWriter:
 
     def _check_range(self, dtype: str) -> None:
         whole = self._integral and self._from_text and self._stored.kind == "f"
-        if whole and self._part != "sample_weight" and max(-self._minimum, self._maximum) >= EXACT_LIMIT:
+        if whole and self.part != "sample_weight" and max(-self._minimum, self._maximum) >= EXACT_LIMIT:
             expected = "whole numbers beyond 2**53 - 1 lose digits. Scale them, or send int64 in an .npz file."
             self._scan(lambda chunk: np.abs(chunk) >= EXACT_LIMIT, expected)
         elif dtype == "float32" and max(-self._minimum, self._maximum) > _FLOAT32_MAX:
             expected = "values are kept as float32, up to 3.4e38. Scale them."
             self._scan(lambda chunk: np.abs(chunk) > _FLOAT32_MAX, expected)
-        if self._part == "sample_weight" and self._minimum < 0:
+        if self.part == "sample_weight" and self._minimum < 0:
             self._scan(lambda chunk: chunk < 0, "a weight of 0 or more was expected. Make it positive.")
 
     def _scan(self, wrong: Callable[[Any], Any], expected: str) -> None:
@@ -250,14 +237,14 @@ class ArrayWriter:
 
     def _chunks(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         shape = (self.rows, *(self._sample_shape or ()))
-        whole = np.memmap(self._raw, self._stored, mode="r", offset=_HEADER_BYTES, shape=shape)
+        whole = np.memmap(self._raw, self._stored, mode="r", offset=HEADER_BYTES, shape=shape)
         step = rows_per_chunk(shape, self._stored.itemsize)
         for first in range(0, self.rows, step):
             yield first, np.asarray(whole[first : first + step])
 
     def _convert(self, facts: ArrayFacts) -> None:
         target = self._folder / facts.filename
-        header = _npy_header(np.dtype(facts.dtype), facts.shape)
+        header = npy_header(facts)
         if facts.dtype == self._stored.name:
             with self._raw.open("r+b") as file:
                 file.write(header)
@@ -276,9 +263,21 @@ class Intake:
     def __init__(self, folder: Path, options: ReadOptions, prefix: str = "") -> None:
         self.folder, self.options, self.prefix = folder, options, prefix
         self.faults = FaultList()
-        self.budget = Budget(options)
         self.writers: dict[tuple[Part, str | None], ArrayWriter] = {}
         self.seen: set[str] = set()
+        self._bytes = 0
+
+    def pointer(self, *tokens: str | None) -> str:
+        """The JSON Pointer of what lies under these keys; None stands for no key."""
+        return self.prefix + "".join(f"/{escape(token[:64])}" for token in tokens if token is not None)
+
+    def charge(self, rows: int, size: int) -> None:
+        """Take `size` more bytes for an array that now has `rows` rows; raise TooLarge when that is too much."""
+        self._bytes += size
+        if rows > self.options.max_rows:
+            raise TooLarge(f"The data have more than {self.options.max_rows} rows, the most allowed. Send fewer.")
+        if self._bytes > self.options.max_bytes:
+            raise TooLarge(f"The data need more than {self.options.max_bytes} bytes as arrays, the most allowed.")
 
     def known(self, part: str) -> bool:
         """Say whether `part` is a part of a data set, and note a fault if not."""
@@ -286,34 +285,17 @@ class Intake:
         if part in PARTS:
             return True
         detail = f"The key {part[:64]!r} came; x, y and sample_weight are known. Remove or rename it."
-        self.faults.add(f"{self.prefix}/{escape(part[:64])}", detail)
+        self.faults.add(self.pointer(part), detail)
         return False
 
     def open(
-        self,
-        part: Part,
-        name: str | None = None,
-        *,
-        columns: tuple[str, ...] | None = None,
-        stored: str = "float64",
-        from_text: bool = True,
+        self, part: Part, name: str | None = None, columns: tuple[str, ...] | None = None, stored: str | None = None
     ) -> ArrayWriter | None:
         """A writer for a new array, or None (and a fault) where there can be none of this name."""
         if (wrong := self._unfit(part, name)) is not None:
-            pointer = f"{self.prefix}/{part}" + ("" if name is None else f"/{escape(name[:64])}")
-            self.faults.add(pointer, wrong)
+            self.faults.add(self.pointer(part, name), wrong)
             return None
-        writer = ArrayWriter(
-            self.folder,
-            part,
-            name,
-            prefix=self.prefix,
-            faults=self.faults,
-            budget=self.budget,
-            columns=columns,
-            stored=stored,
-            from_text=from_text,
-        )
+        writer = ArrayWriter(self.folder, part, name, intake=self, columns=columns, stored=stored)
         self.writers[part, name] = writer
         return writer
 
@@ -322,7 +304,9 @@ class Intake:
         if name is not None and part == "sample_weight":
             return "Several sample_weight arrays came; one array with one weight a row was expected."
         if name is not None and not NAME.fullmatch(name):
-            return f"The name {name[:64]!r} came; a letter and up to 63 letters, digits, _ or - were expected. Rename it."
+            return (
+                f"The name {name[:64]!r} came; a letter and up to 63 letters, digits, _ or - were expected. Rename it."
+            )
         if name in names:
             return "This array came twice; send it once."
         if names and (name is None or None in names):
@@ -341,13 +325,6 @@ def rows_per_chunk(shape: Sequence[int], itemsize: int) -> int:
     """How many rows of an array of this shape make a chunk of about `CHUNK_BYTES`; at least one."""
     row = int(np.prod(shape[1:], dtype=np.int64)) * itemsize
     return max(1, CHUNK_BYTES // max(1, row))
-
-
-def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """A header of a fixed length: it can be written last, in the place kept for it before the rows were known."""
-    text = repr({"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": shape})
-    start = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
-    return start + text.ljust(_HEADER_BYTES - 11).encode("ascii") + b"\n"
 
 
 def _shape_of(row: Any) -> tuple[int, ...]:

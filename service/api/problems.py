@@ -1,0 +1,79 @@
+"""Turns every exception into a problem (RFC 9457); no view catches anything.
+
+    KerasdError     its own status and sentence
+    HTTPException   its own response (a 405 keeps its Allow header), with our body
+    anything else   500, logged with its trace under the request's id; nothing of it leaves
+"""
+
+from http import HTTPStatus
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from service.errors import Fault, KerasdError
+
+log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+
+
+def register(app: Flask) -> None:
+    """Make `app` answer every error with a problem."""
+    app.register_error_handler(KerasdError, _kerasd_error)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _kerasd_error(error: KerasdError) -> Response:
+    response = Response(status=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return _fill(response, error.slug, error.title, error.detail, error.faults)
+
+
+def _http_exception(error: HTTPException) -> Response:
+    """Begin from the exception's own response, so that its headers stay."""
+    response = Response(status=error.code, headers=_own_headers(error))
+    status = HTTPStatus(error.code or 500)
+    return _fill(response, status.phrase.lower().replace(" ", "-"), status.phrase, _http_detail(error))
+
+
+def _own_headers(error: HTTPException) -> list[tuple[str, str]]:
+    kept = error.get_response().headers
+    return [(name, value) for name, value in kept if name.lower() not in {"content-type", "content-length"}]
+
+
+def _http_detail(error: HTTPException) -> str:
+    if error.code == HTTPStatus.NOT_FOUND:
+        return f"There is no {request.path} here. The documentation at /docs lists every address."
+    if error.code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = error.get_response().headers.get("Allow", "")
+        return f"{request.path} does not take {request.method}. It takes {allowed}."
+    if isinstance(error, RequestEntityTooLarge):
+        return (
+            f"The body is larger than the {request.max_content_length} bytes that this address takes. Upload large "
+            "data as a data set first, and name its id in the job."
+        )
+    return error.description or "The request could not be served."
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
+    detail = "The server met an error of its own. Its log has the details under this request's id."
+    return _fill(Response(status=500), "internal", "The server failed.", detail)
+
+
+def _fill(response: Response, slug: str, title: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+    problem = {
+        "type": f"urn:kerasd:problem:{slug}",
+        "title": title,
+        "status": response.status_code,
+        "detail": detail,
+        "request_id": g.get("request_id", ""),
+    }
+    if faults:
+        problem["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
+    response.data = orjson.dumps(problem)
+    response.content_type = MEDIA_TYPE
+    return response

@@ -1,0 +1,111 @@
+"""Uploads become a folder of arrays: the format is chosen here, and what holds for every format is checked here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from service.data.array_writer import PARTS, Intake, ReadOptions
+from service.data.arrays import ArrayFacts, Part
+from service.data.csv_reader import read_csv
+from service.data.json_reader import read_json
+from service.data.npz_reader import read_npz
+from service.data.store import storage_full
+from service.errors import Fault, Invalid, UnsupportedMediaType
+
+__all__ = ["FORMATS", "ReadOptions", "format_of", "read", "read_value"]
+
+Format = Literal["json", "csv", "npz"]
+
+#: Media type to format; the two general ones are npz only if the file starts as a zip file does.
+FORMATS: Final[dict[str, Format]] = {
+    "application/json": "json",
+    "text/csv": "csv",
+    "application/x-npz": "npz",
+    "application/octet-stream": "npz",
+    "application/zip": "npz",
+}
+_READERS: Final[dict[str, Callable[[Path, Intake], None]]] = {"json": read_json, "csv": read_csv, "npz": read_npz}
+_SLICE_ROWS: Final = 4096
+
+
+def format_of(media_type: str, path: Path) -> Format:
+    """The format of the file at `path`; raise UnsupportedMediaType where it is none that is read here."""
+    bare = media_type.partition(";")[0].strip().lower()
+    format = FORMATS.get(bare)
+    if format is None:
+        known = ", ".join(FORMATS)
+        raise UnsupportedMediaType(f"The media type {bare[:80]!r} came; one of {known} was expected.")
+    if bare in ("application/octet-stream", "application/zip"):
+        with path.open("rb") as file:
+            start = file.read(4)
+        if not start.startswith(b"PK"):
+            raise UnsupportedMediaType(
+                f"Data of type {bare} must be an .npz file, but this is no zip file. Use numpy.savez."
+            )
+    return format
+
+
+def read(path: Path, format: str, folder: Path, options: ReadOptions | None = None) -> tuple[ArrayFacts, ...]:
+    """Read an upload into `folder`, an empty one, and return what lies there.
+
+    Raise MalformedRequest where the bytes do not parse, TooLarge over a limit of `options`, and Invalid with every fault
+    found otherwise; the folder is the caller's to remove then.
+    """
+    intake = Intake(folder, options or ReadOptions())
+    with storage_full():
+        _READERS[format](path, intake)
+        return _finish(intake)
+
+
+def read_value(value: Any, folder: Path, pointer: str = "/data") -> tuple[ArrayFacts, ...]:
+    """Do what `read` does for JSON that is parsed already and stood at `pointer` in its body."""
+    if not isinstance(value, dict):
+        detail = f'A {type(value).__name__} came; an object {{"x": ..., "y": ...}} was expected. Send that.'
+        raise Invalid("The data are no object.", [Fault(pointer=pointer, detail=detail)])
+    intake = Intake(folder, ReadOptions(), pointer)
+    with storage_full():
+        for part, arrays in value.items():
+            if intake.known(part):
+                _take_part(intake, cast(Part, part), arrays)
+        return _finish(intake)
+
+
+def _take_part(intake: Intake, part: Part, arrays: Any) -> None:
+    named = arrays if isinstance(arrays, dict) else {None: arrays}
+    for name, rows in named.items():
+        if not isinstance(rows, list):
+            detail = f"A {type(rows).__name__} came; a list of rows was expected. Send that."
+            intake.faults.add(intake.pointer(part, name), detail)
+        elif (writer := intake.open(part, name)) is not None:
+            for first in range(0, len(rows), _SLICE_ROWS):
+                writer.append(rows[first : first + _SLICE_ROWS])
+
+
+def _finish(intake: Intake) -> tuple[ArrayFacts, ...]:
+    facts = sorted((writer.finish() for writer in intake.writers.values()), key=lambda fact: PARTS.index(fact.part))
+    _check_parts(intake, facts)
+    _check_rows(intake, facts)
+    intake.faults.raise_if_any()
+    return tuple(facts)
+
+
+def _check_parts(intake: Intake, facts: list[ArrayFacts]) -> None:
+    for part in ("x", "y"):
+        if part not in intake.seen:
+            intake.faults.add(intake.pointer(part), f"{part} is missing; x and y are required. Send both.")
+        elif not len(intake.faults) and not any(fact.part == part for fact in facts):
+            intake.faults.add(intake.pointer(part), f"{part} has no arrays; at least one was expected. Send one.")
+    for fact in facts:
+        if fact.part == "sample_weight" and fact.sample_shape:
+            detail = f"Rows of shape {list(fact.sample_shape)} came; one number for each row was expected. Flatten it."
+            intake.faults.add(intake.pointer("sample_weight"), detail)
+
+
+def _check_rows(intake: Intake, facts: list[ArrayFacts]) -> None:
+    for fact in facts[1:]:
+        if fact.rows != facts[0].rows:
+            here, there = intake.pointer(fact.part, fact.name), intake.pointer(facts[0].part, facts[0].name)
+            detail = (
+                f"{here} has {fact.rows} rows and {there} has {facts[0].rows}; all need the same number. Match them."
+            )
+            intake.faults.add(here, detail)

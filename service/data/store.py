@@ -1,0 +1,202 @@
+"""The file store: uploads, data sets, versions and attempts as folders whose names the server makes."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+import numpy as np
+
+from service.data.arrays import ArrayFacts, Part
+from service.errors import NotFound, StorageFull, TooLarge
+
+Kind = Literal["datasets", "versions", "attempts"]
+
+BLOCK_BYTES: Final = 2**20
+#: Every .npy file kept here starts with a header of this length, so that it can be written after the rows.
+HEADER_BYTES: Final = 256
+_ID: Final = re.compile(r"[a-z]+_[0-9a-z]{26}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A request's body, now a file of `size` bytes; whoever asked for it removes it."""
+
+    path: Path
+    size: int
+
+
+class FileStore:
+    """Everything kerasd keeps outside the database, under one root.
+
+    `datasets` and `versions` hold finished folders only, each put there by one rename; `incoming` holds what is not
+    finished; `attempts` holds the working folders of running jobs.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        for folder in ("datasets", "versions", "attempts", "incoming"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def spool(self, stream: BinaryIO, limit_bytes: int) -> Spooled:
+        """Copy `stream` to a file, a block at a time; raise TooLarge beyond the limit, StorageFull on a full disk."""
+        path = self._incoming / f"{secrets.token_hex(16)}.body"
+        try:
+            with storage_full(), path.open("xb") as file:
+                size = _copy(stream, file, limit_bytes)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Spooled(path=path, size=size)
+
+    def new_folder(self) -> Path:
+        """Make an empty folder in which something to be published can grow."""
+        folder = self._incoming / secrets.token_hex(16)
+        with storage_full():
+            folder.mkdir()
+        return folder
+
+    def publish(self, temp: Path, kind: Literal["datasets", "versions"], id: str) -> Path:
+        """Make `temp` durable and give it its final place in one step; raise FileExistsError if that is taken."""
+        target = self._path(kind, id)
+        if target.exists():
+            raise FileExistsError(f"{kind}/{id} is published already, and what is published never changes.")
+        with storage_full():
+            _sync_tree(temp)
+            temp.rename(target)
+            _sync(target.parent)
+        return target
+
+    def dataset(self, id: str) -> Path:
+        return self._path("datasets", id)
+
+    def version(self, id: str) -> Path:
+        return self._path("versions", id)
+
+    def attempt(self, job_id: str, number: int) -> Path:
+        """The working folder of one attempt at a job; it is made if it is not there."""
+        folder = self._path("attempts", job_id) / str(int(number))
+        with storage_full():
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def remove(self, kind: Kind, id: str) -> None:
+        """Remove a folder (for `attempts`, all attempts at the job); nothing happens if it is not there."""
+        path = self._path(kind, id)
+        if not path.exists():
+            return
+        # The folder leaves its place in one step first, so that nobody finds half of it.
+        doomed = path.rename(self._incoming / secrets.token_hex(16))
+        shutil.rmtree(doomed)
+
+    def clean_incoming(self, older_than: float, now: float | None = None) -> int:
+        """Remove what was left in `incoming` and not touched for `older_than` seconds; return how many entries."""
+        limit = (time.time() if now is None else now) - older_than
+        stale = [entry for entry in self._incoming.iterdir() if _touched_at(entry) < limit]
+        for entry in stale:
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        return len(stale)
+
+    def _path(self, kind: Kind, id: str) -> Path:
+        if not _ID.fullmatch(id):
+            raise NotFound(f"The id {id[:64]!r} came; ids look like ds_ and 26 letters and digits. Check the address.")
+        return self._root / kind / id
+
+
+@contextmanager
+def storage_full() -> Iterator[None]:
+    """Turn the operating system's errors about a full disk into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull(
+            "The server has no disk space left for this. Delete data sets or models, then retry."
+        ) from error
+
+
+def npy_header(facts: ArrayFacts) -> bytes:
+    """The start of an array's .npy file: little endian, C order, always `HEADER_BYTES` long."""
+    text = repr({"descr": np.dtype(facts.dtype).newbyteorder("<").str, "fortran_order": False, "shape": facts.shape})
+    start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    return start + text.ljust(HEADER_BYTES - 11).encode("ascii") + b"\n"
+
+
+def load(folder: Path, facts: Iterable[ArrayFacts], part: Part) -> dict[str | None, np.ndarray[Any, Any]]:
+    """Map the arrays of one part by name (None for a single one); pages are read from disk as they are touched."""
+    return {fact.name: np.load(folder / fact.filename, mmap_mode="r") for fact in facts if fact.part == part}
+
+
+def first_rows(folder: Path, facts: Iterable[ArrayFacts], limit: int) -> dict[str, Any]:
+    """The first `limit` rows as JSON-ready lists, whole numbers as ints: {"x": ..., "y": ...}."""
+    rows: dict[str, Any] = {}
+    for fact in facts:
+        array = np.load(folder / fact.filename, mmap_mode="r")[:limit].tolist()
+        if fact.name is None:
+            rows[fact.part] = array
+        else:
+            rows.setdefault(fact.part, {})[fact.name] = array
+    return rows
+
+
+def content_sha256(folder: Path, facts: Iterable[ArrayFacts]) -> str:
+    """The hexadecimal SHA-256 of the arrays in order: a JSON line of part, name, dtype and shape, then the values."""
+    digest = hashlib.sha256()
+    for fact in facts:
+        line = {"part": fact.part, "name": fact.name, "dtype": fact.dtype, "shape": list(fact.shape)}
+        digest.update(json.dumps(line).encode() + b"\n")
+        with (folder / fact.filename).open("rb") as file:
+            file.seek(HEADER_BYTES)
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _copy(stream: BinaryIO, file: BinaryIO, limit_bytes: int) -> int:
+    size = 0
+    while block := stream.read(BLOCK_BYTES):
+        size += len(block)
+        if size > limit_bytes:
+            raise TooLarge(f"More than {limit_bytes} bytes came, the most that this server takes at once. Send less.")
+        file.write(block)
+    return size
+
+
+def _sync_tree(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            _sync_tree(entry)
+        else:
+            _sync(entry)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _touched_at(entry: Path) -> float:
+    """When anything in `entry` last changed; an entry that has gone meanwhile counts as just touched."""
+    try:
+        inside = entry.iterdir() if entry.is_dir() else ()
+        return max(path.stat().st_mtime for path in (entry, *inside))
+    except FileNotFoundError:
+        return float("inf")

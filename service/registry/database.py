@@ -1,0 +1,152 @@
+"""The connection to the SQL database: short reads, and writes that are either whole and on the disk or not at all."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from service.errors import KerasdError, StorageFull, Unavailable
+
+_WAL_RACE_ENDS = (3, 51, 3)
+#: Errors that pass by themselves, as SQLite and PostgreSQL (SQLSTATE) name them.
+_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03", "57P03"}
+_FULL = {"SQLITE_FULL", "53100"}
+
+
+def wal_race_possible() -> bool:
+    """Say whether this SQLite can, though rarely, spoil a database that two processes checkpoint at once."""
+    return sqlite3.sqlite_version_info < _WAL_RACE_ENDS
+
+
+class Database:
+    """One database, by its SQLAlchemy URL; may be shared by threads, and each process makes connections of its own.
+
+    `checkpoints` says that this process may move SQLite's write-ahead log into the database whenever it has grown:
+    give it to one process only, or to none and let one call `checkpoint`.
+    """
+
+    def __init__(self, url: str, *, checkpoints: bool = False) -> None:
+        self._url = make_url(url)
+        self._checkpoints = checkpoints
+        self._lock = Lock()
+        self._engine: Engine | None = None
+        self._process = os.getpid()
+        self._inherited: list[Engine] = []
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one state of the database until the block ends."""
+        with _problems(), self._own_engine().begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection whose changes are committed when the block ends, and undone when it raises.
+
+        On SQLite the block is alone in writing from its first statement on. Raises Unavailable when the turn does not
+        come within 10 s, and StorageFull when the disk is full.
+        """
+        with _problems(), self._own_engine().execution_options(writes=True).begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """Begin an INSERT that knows `on_conflict_do_update`, which each dialect has under a name of its own."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def ping(self) -> None:
+        """Ask the database for an answer; raises what `read` raises."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def checkpoint(self, *, truncate: bool = True) -> bool:
+        """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
+
+        With `truncate` it waits for readers, up to 10 s, and empties the log's file. Other databases need nothing.
+        """
+        if not self.is_sqlite:
+            return True
+        # A checkpoint is not possible inside a transaction, so this goes past SQLAlchemy, which would begin one.
+        connection = self._own_engine().raw_connection()
+        try:
+            mode = "TRUNCATE" if truncate else "PASSIVE"
+            row = connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        finally:
+            connection.close()
+        busy, in_log, moved = row
+        return not busy and in_log == moved
+
+    def close(self) -> None:
+        """Close this process's connections; the next use opens new ones."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None and self._process == os.getpid():
+            engine.dispose()
+
+    def _own_engine(self) -> Engine:
+        with self._lock:
+            if self._engine is not None and self._process != os.getpid():
+                # A connection that came through a fork is the parent's: it is neither used nor closed here, since
+                # closing one end of it would disturb the other.
+                self._inherited.append(self._engine)
+                self._engine = None
+            if self._engine is None:
+                self._engine, self._process = self._new_engine(), os.getpid()
+            return self._engine
+
+    def _new_engine(self) -> Engine:
+        # JSON has no NaN, and PostgreSQL refuses it: better to learn of one here than from a client.
+        dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+        engine = create_engine(self._url, json_serializer=dumps, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            event.listen(engine, "connect", self._prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _prepare_sqlite(self, connection: Any, _record: Any) -> None:
+        # The driver's own BEGINs are turned off; `_begin_sqlite` says when a transaction begins.
+        connection.isolation_level = None
+        # The timeout stands first, because a change of the journal may have to wait already.
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not self._checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later can fail at once where it could have waited; an immediate one
+    # takes the writer's turn before it reads.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        problem = _problem(error)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _problem(error: OperationalError) -> KerasdError | None:
+    name = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    if name in _FULL:
+        return StorageFull("The disk of the database is full, so that nothing was stored: make room, then try again.")
+    if name in _BUSY or name.startswith("SQLITE_BUSY_") or error.connection_invalidated:
+        return Unavailable("The database did not answer in time, so that nothing was stored: try again.", retry_after=1)
+    return None

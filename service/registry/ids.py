@@ -1,0 +1,12 @@
+"""Names for rows: a prefix that says what the row is, and a ULID, so that sorting by name is sorting by age."""
+
+from typing import Literal
+
+from ulid import ULID
+
+Prefix = Literal["job", "ds", "mod", "ver", "sup"]
+
+
+def new_id(prefix: Prefix) -> str:
+    """Make an id such as `job_01k4...`; the ids of one process ascend, also within one millisecond."""
+    return f"{prefix}_{str(ULID()).lower()}"

@@ -1,0 +1,214 @@
+"""Trained models and their versions: their facts; the weights themselves lie in files."""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+
+from service.errors import Conflict, NotFound
+from service.registry.database import Database
+from service.registry.ids import new_id
+from service.registry.page import Page, after, cut
+from service.registry.tables import ACTIVE, jobs, models, versions
+
+Engine = Literal["onnxruntime", "tensorflow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A name with trained versions: how many there are, and the number of the latest."""
+
+    name: str
+    created_at: datetime
+    versions: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """What a successful job has made, before the registry gives it a number.
+
+    `engine` is what serves it, and `engine_reason` says why that is not ONNX Runtime; `max_difference` is the largest
+    one between ONNX Runtime's predictions and Keras's. `size_bytes` is what its files take.
+    """
+
+    id: str
+    model: str
+    job: str
+    architecture: dict[str, Any]
+    compile: dict[str, Any]
+    fit: dict[str, Any]
+    summary: list[dict[str, Any]]
+    parameters: int
+    metrics: dict[str, float | None]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    seed: int
+    threads: int
+    dataset_sha256: str
+    weights_sha256: str
+    size_bytes: int
+    engine: Engine
+    engine_reason: str | None
+    max_difference: float | None
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version(NewVersion):
+    """A version that can be asked for predictions; it never changes."""
+
+    number: int
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Self:
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+
+class Models:
+    """The models that have a version, the newest first."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, cursor: str | None, limit: int) -> Page[Model]:
+        """List up to `limit` models, the newest first; raises Invalid for a made-up cursor."""
+        statement = _models().order_by(models.c.id.desc()).limit(limit + 1)
+        last = after(cursor, str)
+        if last is not None:
+            statement = statement.where(models.c.id < last)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).mappings().all()
+        page = cut(rows, limit, lambda row: row["id"])
+        return Page(items=tuple(_model(row) for row in page.items), next_cursor=page.next_cursor)
+
+    def get(self, name: str) -> Model:
+        """Read one model; raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(_models().where(models.c.name == name)).mappings().one_or_none()
+        if row is None:
+            raise _model_not_found(name)
+        return _model(row)
+
+    def delete(self, name: str) -> list[str]:
+        """Delete all versions of a model, and return their ids, whose files are to be deleted next.
+
+        Raises NotFound, and Conflict while a queued or running job is for the model.
+        """
+        with self._database.write() as connection:
+            _refuse_awaited(connection, name)
+            deleted = connection.scalars(delete(versions).where(versions.c.model == name).returning(versions.c.id))
+            ids = sorted(deleted)
+        if not ids:
+            raise _model_not_found(name)
+        return ids
+
+    def versions(self, name: str, cursor: str | None, limit: int) -> Page[Version]:
+        """List up to `limit` versions of a model, the newest first; raises NotFound, and Invalid for the cursor."""
+        statement = select(versions).where(versions.c.model == name).order_by(versions.c.number.desc())
+        last = after(cursor, int)
+        if last is not None:
+            statement = statement.where(versions.c.number < last)
+        with self._database.read() as connection:
+            rows = connection.execute(statement.limit(limit + 1)).mappings().all()
+            if not rows and not _has_versions(connection, name):
+                raise _model_not_found(name)
+        return cut([Version.from_row(row) for row in rows], limit, lambda version: version.number)
+
+    def version(self, name: str, number: int) -> Version:
+        """Read one version; raises NotFound."""
+        statement = select(versions).where(versions.c.model == name, versions.c.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        if row is None:
+            raise _version_not_found(name, number)
+        return Version.from_row(row)
+
+    def latest(self, name: str) -> Version:
+        """Read the version of a model that has the highest number; raises NotFound."""
+        statement = select(versions).where(versions.c.model == name).order_by(versions.c.number.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        if row is None:
+            raise _model_not_found(name)
+        return Version.from_row(row)
+
+    def delete_version(self, name: str, number: int) -> str:
+        """Delete one version, and return its id, whose files are to be deleted next; raises NotFound."""
+        gone = versions.c.model == name, versions.c.number == number
+        with self._database.write() as connection:
+            deleted = connection.scalar(delete(versions).where(*gone).returning(versions.c.id))
+        if deleted is None:
+            raise _version_not_found(name, number)
+        return deleted
+
+
+def publish(database: Database, connection: Connection, version: NewVersion, now: datetime) -> Version:
+    """Give the version the next number of its model, and insert it, as a part of the caller's transaction."""
+    number = _next_number(database, connection, version.model, now)
+    inserted = insert(versions).values(**asdict(version), number=number, created_at=now).returning(versions)
+    return Version.from_row(connection.execute(inserted).mappings().one())
+
+
+def _next_number(database: Database, connection: Connection, name: str, now: datetime) -> int:
+    # The row is made or raised by one statement, which also makes a second transaction for the same name wait.
+    counted = (
+        database.insert(models)
+        .values(name=name, id=new_id("mod"), created_at=now, last_number=1)
+        .on_conflict_do_update(index_elements=["name"], set_={"last_number": models.c.last_number + 1})
+        .returning(models.c.last_number)
+    )
+    number = connection.execute(counted).scalar_one()
+    if not _has_versions(connection, name):
+        # The name is used for the first time, or again after all its versions were deleted: the model is new.
+        renewed = {"id": new_id("mod"), "created_at": now}
+        connection.execute(update(models).where(models.c.name == name).values(renewed))
+    return number
+
+
+def _has_versions(connection: Connection, name: str) -> bool:
+    return connection.scalar(select(versions.c.id).where(versions.c.model == name).limit(1)) is not None
+
+
+def _models() -> Select[Any]:
+    return (
+        select(
+            models.c.id,
+            models.c.name,
+            models.c.created_at,
+            func.count(versions.c.id).label("versions"),
+            func.max(versions.c.number).label("latest"),
+        )
+        .join(versions, versions.c.model == models.c.name)
+        .group_by(models.c.id, models.c.name, models.c.created_at)
+    )
+
+
+def _model(row: RowMapping) -> Model:
+    return Model(name=row["name"], created_at=row["created_at"], versions=row["versions"], latest=row["latest"])
+
+
+def _refuse_awaited(connection: Connection, name: str) -> None:
+    awaited = select(jobs.c.id).where(jobs.c.model == name, jobs.c.status.in_(ACTIVE)).order_by(jobs.c.id)
+    found = connection.scalars(awaited).all()
+    if found:
+        raise Conflict(
+            f"The model {name!r} is awaited from {', '.join(found)}. Only a model without queued or running jobs can "
+            "be deleted: cancel these jobs or wait for their end, then delete it again."
+        )
+
+
+def _model_not_found(name: str) -> NotFound:
+    return NotFound(
+        f"There is no model {name[:100]!r}. The name of a model with a trained version was expected: list the models "
+        "to see their names, and the jobs to see which are still in training."
+    )
+
+
+def _version_not_found(name: str, number: int) -> NotFound:
+    return NotFound(
+        f"The model {name[:100]!r} has no version {number}. The number of a version that was trained and not deleted "
+        "was expected: list the model's versions to see their numbers."
+    )
