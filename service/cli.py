@@ -40,10 +40,10 @@ def _serve(settings: Settings) -> int:
 
 def _supervisor(settings: Settings) -> int:
     from service import log
-    from service.training.supervisor import run
+    from service.training import supervisor
 
     log.configure(settings.log_level)
-    run(settings)
+    supervisor.main(settings)
     return 0
 
 

@@ -139,7 +139,17 @@ class Settings:
     @property
     def database(self) -> str:
         """The database's URL: the one that was given, else the SQLite file in the data folder."""
-        return self.database_url or f"sqlite:///{self.data.absolute() / 'kerasd.sqlite3'}"
+        return self.database_url or f"sqlite:///{self.data_folder / 'kerasd.sqlite3'}"
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data.absolute()
+
+    @property
+    def prediction_socket(self) -> Path:
+        """The Unix socket by which web processes reach the TensorFlow process that predicts."""
+        return (Path(self.run_folder) if self.run_folder else self.data_folder) / "predictions.sock"
 
     @property
     def threads_per_job(self) -> int:
@@ -154,7 +164,7 @@ class Settings:
 
     def with_absolute_data(self) -> Self:
         """The same settings with a data folder that no change of directory moves."""
-        return replace(self, data=self.data.absolute())
+        return replace(self, data=self.data_folder)
 
     def as_environment(self, **more: str) -> dict[str, str]:
         """The environment for a child process: this process's own, these settings, and `more`."""

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from typing import Any
 
 import structlog
 from structlog.typing import Processor
@@ -42,11 +41,6 @@ def adopt(*names: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
-
-
-def get(name: str) -> Any:
-    """A logger whose methods take an event and fields: `get("web").info("started", port=8000)`."""
-    return structlog.stdlib.get_logger(name)
 
 
 def _formatter(*, terminal: bool) -> logging.Formatter:

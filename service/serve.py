@@ -20,13 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from service import log
+import structlog
+
 from service.config import Settings, unknown_variables
 
 FIRST_DELAY, LONGEST_DELAY, CALM = 0.5, 10.0, 60.0
 _TICK = 0.1
 _PR_SET_PDEATHSIG = 1
-_log = log.get("serve")
+_log = structlog.get_logger()
 
 
 class ServeError(Exception):
@@ -74,7 +75,7 @@ class Part:
                 self._start(now)
         elif (code := self._process.poll()) is not None:
             delay = self._backoff.delay(now - self._started)
-            _log.error("part ended unasked", part=self.name, code=code, again_in_seconds=delay)
+            _log.error("part_ended", part=self.name, code=code, again_in_seconds=delay)
             # What it leaves behind holds the port, or trains on for nobody.
             self.kill()
             self._process, self._due = None, now + delay
@@ -107,7 +108,7 @@ def serve(settings: Settings) -> int:
     """Run the server until SIGINT, SIGTERM or SIGHUP; give exit code 0. Raise ServeError if it cannot start."""
     settings = settings.with_absolute_data()
     for name in unknown_variables():
-        _log.warning("unknown setting", variable=name, advice="the README lists the settings; is it misspelt?")
+        _log.warning("unknown_setting", variable=name, advice="the README lists the settings; is it misspelt?")
     check_port(settings.host, settings.port)
     _prepare_data(settings)
     run_folder = Path(tempfile.mkdtemp(prefix="kerasd-"))
@@ -152,7 +153,7 @@ class Runner:
     def _end(self) -> None:
         """Give the parts their time to end; a second signal cuts it short."""
         asked = self._signals
-        _log.info("shutting down", seconds=self._settings.shutdown_seconds)
+        _log.info("shutting_down", seconds=self._settings.shutdown_seconds)
         for part in self._parts:
             part.terminate()
         deadline = time.monotonic() + self._settings.shutdown_seconds

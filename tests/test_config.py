@@ -109,6 +109,12 @@ def test_the_database_lies_in_the_data_folder_unless_a_url_is_given() -> None:
     assert Settings(database_url="postgresql://db/k").database == "postgresql://db/k"
 
 
+def test_the_prediction_socket_lies_in_the_run_folder() -> None:
+    """Without a run folder it lies with the data."""
+    assert Settings(run_folder="/tmp/r").prediction_socket == Path("/tmp/r/predictions.sock")
+    assert Settings(data=Path("/srv/k")).prediction_socket == Path("/srv/k/predictions.sock")
+
+
 def test_a_job_has_its_share_of_the_cores() -> None:
     """0 shares the cores among the slots, and a job has at least one thread."""
     assert Settings(slots=1).threads_per_job == available_cores()

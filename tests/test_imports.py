@@ -22,7 +22,8 @@ ORDER = (
     ("schemas",),
     ("api",),
     ("app",),
-    ("serve", "cli", "web"),
+    ("serve", "web"),
+    ("cli",),
 )
 
 KERAS = (

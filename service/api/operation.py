@@ -29,6 +29,8 @@ class Operation:
     body: type[Schema] | None = None
     #: A body that works; shown in the documentation.
     example: Any = None
+    #: The answer, with status 200, where a query asked for a dry run.
+    dry_answer: type[Schema] | None = None
     raises: tuple[type[KerasdError], ...] = ()
     #: Media types of bodies that the view reads itself, with what each is.
     uploads: Mapping[str, str] = field(default_factory=dict)

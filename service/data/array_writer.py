@@ -1,6 +1,8 @@
 """Arrays on their way to disk: rows come in chunks, are checked, and become one .npy file each."""
 
+import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +12,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from service.data.arrays import ArrayFacts, Part
-from service.data.store import HEADER_BYTES, npy_header
+from service.data.store import HEADER_BYTES, npy_header, stored_chunks
 from service.errors import Fault, Invalid, TooLarge
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -18,7 +20,6 @@ PARTS: Final[tuple[Part, ...]] = get_args(Part)
 MAX_ARRAYS: Final = 64
 MAX_RANK: Final = 8
 MAX_ROW_VALUES: Final = 2**24
-CHUNK_BYTES: Final = 2**22
 #: From here on a float64 no longer tells neighbouring whole numbers apart.
 EXACT_LIMIT: Final = 2**53
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
@@ -49,7 +50,7 @@ class FaultList:
             self._more += 1
 
     def count_more(self, number: int) -> None:
-        """Count faults that are not worth describing, because enough like them are."""
+        """Count faults without describing them."""
         self._more += number
 
     def __len__(self) -> int:
@@ -60,17 +61,14 @@ class FaultList:
         if not self._kept:
             return
         rest = [Fault(pointer="", detail=f"... and {self._more} more")] if self._more else []
-        noun = "fault" if len(self) == 1 else "faults"
-        raise Invalid(
-            f"The data have {len(self)} {noun}; mend what `errors` lists and send them again.", self._kept + rest
-        )
+        raise Invalid(f"Faults in the data: {len(self)}. Mend what `errors` lists and send again.", self._kept + rest)
 
 
 class ArrayWriter:
     """One array being written to `folder`; what is wrong with it goes to `faults`, and no file comes of it then.
 
-    `stored` is the dtype of exact chunks until all are known; without it the numbers were decimal text, kept as float64,
-    where whole numbers from 2**53 on may have lost digits. `columns` names the values of a row.
+    `stored` is the dtype of exact chunks until all are known. Without it the numbers were decimal text, now
+    float64: whole ones from 2**53 on may have lost digits. `columns` names the values of a row.
     """
 
     def __init__(
@@ -124,7 +122,7 @@ class ArrayWriter:
         facts = ArrayFacts(
             part=self.part,
             name=self._name,
-            shape=(self.rows, *self._final_sample_shape()),
+            shape=(self.rows, *(self._sample_shape or ((1,) if self.part == "x" else ()))),
             dtype=dtype,
             minimum=float(self._minimum),
             maximum=float(self._maximum),
@@ -137,35 +135,28 @@ class ArrayWriter:
             self._raw.unlink(missing_ok=True)
         return facts
 
-    def give_up(self) -> None:
-        """Say that something is wrong with this array that `faults` tells already."""
-        self._good = False
-
-    def _locate(self, row: int, index: Sequence[int] = ()) -> tuple[str, str]:
-        """The JSON Pointer of one value, and where it is in words; both count as the client's format does."""
-        if self._columns is None:
-            return "/".join([self.pointer, str(row), *map(str, index)]), ""
-        column = self._columns[index[0] if index else 0]
-        return f"/{row}/{escape(column)}", f" in row {row + 1}, column {column!r}"
-
     def _fault(self, row: int, index: Sequence[int], came: str, expected: str) -> None:
-        pointer, place = self._locate(row, index)
+        """Note what is wrong with one value; rows and values are named as the client's format counts them."""
+        pointer, place = "/".join([self.pointer, str(row), *map(str, index)]), ""
+        if self._columns is not None:
+            column = self._columns[index[0] if index else 0]
+            pointer, place = f"/{row}/{escape(column)}", f" in row {row + 1}, column {column!r}"
         self.faults.add(pointer, f"{came} came{place}; {expected}")
         self._good = False
 
     def _fix_shape(self, shape: tuple[int, ...]) -> None:
         self._sample_shape = shape
-        size = int(np.prod(shape, dtype=np.float64)) if shape else 1
-        if len(shape) <= MAX_RANK and 0 < size <= MAX_ROW_VALUES:
-            return
-        came = f"Rows of shape {list(shape[: MAX_RANK + 1])}"
-        expected = f"a row must have 1 to {MAX_ROW_VALUES} values in at most {MAX_RANK} dimensions. Change its shape."
-        self.faults.add(self.pointer, f"{came} came; {expected}")
-        self._good = False
+        if not _allowed(shape):
+            came = f"Rows of shape {list(shape[: MAX_RANK + 1])} came"
+            expected = (
+                f"a row must have 1 to {MAX_ROW_VALUES} values in at most {MAX_RANK} dimensions. Change its shape."
+            )
+            self.faults.add(self.pointer, f"{came}; {expected}")
+            self._good = False
 
     def _from_lists(self, rows: Sequence[Any], first: int) -> np.ndarray[Any, Any] | None:
         shape = self._sample_shape or ()
-        if len(shape) > MAX_RANK:
+        if not _allowed(shape):
             return None
         kinds = {int, float, bool} if self.part == "y" else {int, float}
         chunk = _numbers(rows, len(shape), kinds)
@@ -207,21 +198,16 @@ class ArrayWriter:
                 file.write(bytes(HEADER_BYTES))
             file.write(np.ascontiguousarray(chunk, dtype=self._stored).data)
 
-    def _final_sample_shape(self) -> tuple[int, ...]:
-        shape = self._sample_shape or ()
-        return (1,) if self.part == "x" and not shape and self.rows else shape
-
     def _final_dtype(self) -> str:
         if self.part == "sample_weight" or not self._integral:
             return "float32"
-        bounds = {kind: np.iinfo(kind) for kind in ("int32", "int64")}
-        for kind, bound in bounds.items():
-            if bound.min <= self._minimum and self._maximum <= bound.max:
+        for kind in ("int32", "int64"):
+            if np.iinfo(kind).min <= self._minimum and self._maximum <= np.iinfo(kind).max:
                 return kind
         return "float32"
 
     def _check_range(self, dtype: str) -> None:
-        whole = self._integral and self._from_text and self._stored.kind == "f"
+        whole = self._integral and self._from_text
         if whole and self.part != "sample_weight" and max(-self._minimum, self._maximum) >= EXACT_LIMIT:
             expected = "whole numbers beyond 2**53 - 1 lose digits. Scale them, or send int64 in an .npz file."
             self._scan(lambda chunk: np.abs(chunk) >= EXACT_LIMIT, expected)
@@ -236,22 +222,16 @@ class ArrayWriter:
             self._fault_cells(chunk, wrong(chunk), first, expected)
 
     def _chunks(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
-        shape = (self.rows, *(self._sample_shape or ()))
-        whole = np.memmap(self._raw, self._stored, mode="r", offset=HEADER_BYTES, shape=shape)
-        step = rows_per_chunk(shape, self._stored.itemsize)
-        for first in range(0, self.rows, step):
-            yield first, np.asarray(whole[first : first + step])
+        return stored_chunks(self._raw, self._stored, (self.rows, *(self._sample_shape or ())))
 
     def _convert(self, facts: ArrayFacts) -> None:
-        target = self._folder / facts.filename
-        header = npy_header(facts)
         if facts.dtype == self._stored.name:
             with self._raw.open("r+b") as file:
-                file.write(header)
-            self._raw.rename(target)
+                file.write(npy_header(facts))
+            self._raw.rename(self._folder / facts.filename)
             return
-        with target.open("wb") as file:
-            file.write(header)
+        with (self._folder / facts.filename).open("wb") as file:
+            file.write(npy_header(facts))
             for _, chunk in self._chunks():
                 file.write(chunk.astype(facts.dtype).data)
         self._raw.unlink()
@@ -284,8 +264,8 @@ class Intake:
         self.seen.add(part)
         if part in PARTS:
             return True
-        detail = f"The key {part[:64]!r} came; x, y and sample_weight are known. Remove or rename it."
-        self.faults.add(self.pointer(part), detail)
+        expected = "x, y and sample_weight are known. Remove or rename it."
+        self.faults.add(self.pointer(part), f"The key {part[:64]!r} came; {expected}")
         return False
 
     def open(
@@ -304,13 +284,11 @@ class Intake:
         if name is not None and part == "sample_weight":
             return "Several sample_weight arrays came; one array with one weight a row was expected."
         if name is not None and not NAME.fullmatch(name):
-            return (
-                f"The name {name[:64]!r} came; a letter and up to 63 letters, digits, _ or - were expected. Rename it."
-            )
+            return f"The name {name[:64]!r} came; a letter and up to 63 letters, digits, _ or - were expected."
         if name in names:
             return "This array came twice; send it once."
         if names and (name is None or None in names):
-            return f"Both a single {part} and named ones came; send one array, or all of them by name."
+            return f"A single {part} and named ones came; send one array, or all by name."
         if len(self.writers) >= MAX_ARRAYS:
             return f"More than {MAX_ARRAYS} arrays came; that is the most one data set can have. Join some."
         return None
@@ -321,19 +299,15 @@ def escape(token: str) -> str:
     return token.replace("~", "~0").replace("/", "~1")
 
 
-def rows_per_chunk(shape: Sequence[int], itemsize: int) -> int:
-    """How many rows of an array of this shape make a chunk of about `CHUNK_BYTES`; at least one."""
-    row = int(np.prod(shape[1:], dtype=np.int64)) * itemsize
-    return max(1, CHUNK_BYTES // max(1, row))
+def _allowed(shape: tuple[int, ...]) -> bool:
+    return len(shape) <= MAX_RANK and 0 < math.prod(shape) <= MAX_ROW_VALUES
 
 
 def _shape_of(row: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while isinstance(row, list) and len(shape) <= MAX_RANK:
         shape.append(len(row))
-        if not row:
-            break
-        row = row[0]
+        row = row[0] if row else None
     return tuple(shape)
 
 
@@ -353,8 +327,12 @@ def _wrong(value: Any, shape: tuple[int, ...], kinds: set[type], at: tuple[int, 
     if not shape:
         if type(value) not in kinds:
             yield at, _describe(value), "a finite number was expected. Replace it."
-        elif not abs(value) <= np.finfo(np.float64).max:
-            yield at, str(value)[:24], "a finite number within float64 was expected. Replace it."
+        elif not abs(value) <= sys.float_info.max:
+            yield (
+                at,
+                str(value) if isinstance(value, float) else "A huge number",
+                "a finite number within float64 was expected. Replace it.",
+            )
     elif not isinstance(value, list):
         yield at, _describe(value), f"a list of {shape[0]} was expected, as in the first row. Make all rows alike."
     elif len(value) != shape[0]:
@@ -367,8 +345,5 @@ def _wrong(value: Any, shape: tuple[int, ...], kinds: set[type], at: tuple[int, 
 def _describe(value: Any) -> str:
     if isinstance(value, str):
         return f"The text {value[:40]!r}"
-    if isinstance(value, list):
-        return "A list"
-    if isinstance(value, dict):
-        return "An object"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)[:40])
+    named = {list: "A list", dict: "An object", type(None): "null"}
+    return named.get(type(value), str(value)[:40].lower())

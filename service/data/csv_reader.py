@@ -120,13 +120,15 @@ def _fast_pass(path: Path, width: int, writers: list[tuple[ArrayWriter, list[int
 
 
 def _write_batch(batch: Any, writers: list[tuple[ArrayWriter, list[int]]]) -> bool:
+    """Write the rows of a batch to x and to y, or to none of them if a value is not finite."""
+    rows = np.empty((batch.num_rows, batch.num_columns))
+    for index, column in enumerate(batch.columns):
+        rows[:, index] = column.to_numpy()
+    if not np.isfinite(rows).all():
+        return False
     for writer, columns in writers:
-        rows = np.empty((batch.num_rows, len(columns)))
-        for place, column in enumerate(columns):
-            rows[:, place] = batch.column(column).to_numpy()
-        if not np.isfinite(rows).all():
-            return False
-        writer.append(rows[:, 0] if writer.part == "y" and len(columns) == 1 else rows)
+        single = writer.part == "y" and len(columns) == 1
+        writer.append(rows[:, columns[0]] if single else rows[:, columns])
     return True
 
 
@@ -144,8 +146,8 @@ def _slow_pass(path: Path, header: list[str], intake: Intake, reason: str) -> No
             intake.faults.add("", detail)
     if len(intake.faults) == before:
         intake.faults.add("", f"The file cannot be read as numbers: {reason[:200]}. Correct it there.")
-    for writer in intake.writers.values():
-        writer.give_up()
+    # The rows were not all written, so that nothing more can be said of the arrays.
+    intake.faults.raise_if_any()
 
 
 def _check_records(reader: Any, header: list[str], intake: Intake) -> None:
@@ -161,7 +163,7 @@ def _check_records(reader: Any, header: list[str], intake: Intake) -> None:
             for name, cell in zip(header, record, strict=True):
                 if not _NUMBER.fullmatch(cell) or not np.isfinite(float(cell)):
                     came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
-                    detail = f"{came} came in {place}, column {name!r}; a finite number was expected. Fill it in or drop the row."
+                    detail = f"{came} came in {place}, column {name!r}; a finite number was expected. Correct it."
                     intake.faults.add(f"/{row}/{escape(name)}", detail)
         row += 1
 

@@ -6,13 +6,13 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
 
-from service.data.array_writer import MAX_RANK, MAX_ROW_VALUES, PARTS, ArrayWriter, Intake, rows_per_chunk
-from service.data.arrays import Part
+from service.data.array_writer import MAX_RANK, MAX_ROW_VALUES, PARTS, ArrayWriter, Intake
+from service.data.store import rows_per_chunk
 from service.errors import Fault, MalformedRequest, TooLarge
 
 MAX_DIRECTORY_BYTES: Final = 2**20
@@ -101,7 +101,7 @@ def _take_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, intake: Intake
     if header is None:
         return
     stored = _STORED[f"{header.dtype.kind}{header.dtype.itemsize}"]
-    writer = intake.open(cast(Part, part), name if "." in member else None, stored=stored)
+    writer = intake.open(part, name if "." in member else None, stored=stored)
     if writer is not None:
         with archive.open(info) as stream:
             stream.read(header.size)
@@ -146,7 +146,8 @@ def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
 def _unusable(header: _Header, info: zipfile.ZipInfo) -> str | None:
     shape = list(header.shape)
     if f"{header.dtype.kind}{header.dtype.itemsize}" not in _STORED or header.dtype.subdtype:
-        return f"An array of dtype {str(header.dtype)[:80]} came; booleans, integers or floats of at most 64 bits were expected."
+        came = f"An array of dtype {str(header.dtype)[:80]} came"
+        return f"{came}; booleans, integers or floats of at most 64 bits were expected. Convert it."
     if not shape or min(shape) < 0 or len(shape) > MAX_RANK + 1:
         return f"An array of shape {shape[:20]} came; rows of at most {MAX_RANK} dimensions were expected. Reshape it."
     if shape[0] == 0:
@@ -199,5 +200,5 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def _damaged(reason: str) -> MalformedRequest:
-    detail = f"The .npz file is damaged ({reason[:120]}); it must be a whole zip file. Write it with numpy.savez, and resend."
+    detail = f"The .npz file is damaged ({reason[:120]}); it must be a whole zip file. Use numpy.savez."
     return MalformedRequest(detail, [Fault(pointer="", detail=detail)])

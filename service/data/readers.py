@@ -31,8 +31,8 @@ _SLICE_ROWS: Final = 4096
 def format_of(media_type: str, path: Path) -> Format:
     """The format of the file at `path`; raise UnsupportedMediaType where it is none that is read here."""
     bare = media_type.partition(";")[0].strip().lower()
-    format = FORMATS.get(bare)
-    if format is None:
+    found = FORMATS.get(bare)
+    if found is None:
         known = ", ".join(FORMATS)
         raise UnsupportedMediaType(f"The media type {bare[:80]!r} came; one of {known} was expected.")
     if bare in ("application/octet-stream", "application/zip"):
@@ -42,18 +42,18 @@ def format_of(media_type: str, path: Path) -> Format:
             raise UnsupportedMediaType(
                 f"Data of type {bare} must be an .npz file, but this is no zip file. Use numpy.savez."
             )
-    return format
+    return found
 
 
-def read(path: Path, format: str, folder: Path, options: ReadOptions | None = None) -> tuple[ArrayFacts, ...]:
+def read(path: Path, format_name: str, folder: Path, options: ReadOptions | None = None) -> tuple[ArrayFacts, ...]:
     """Read an upload into `folder`, an empty one, and return what lies there.
 
-    Raise MalformedRequest where the bytes do not parse, TooLarge over a limit of `options`, and Invalid with every fault
-    found otherwise; the folder is the caller's to remove then.
+    Raise MalformedRequest where the bytes do not parse, TooLarge over a limit of `options`, and otherwise Invalid with
+    every fault found; the folder is the caller's to remove then.
     """
     intake = Intake(folder, options or ReadOptions())
     with storage_full():
-        _READERS[format](path, intake)
+        _READERS[format_name](path, intake)
         return _finish(intake)
 
 

@@ -3,12 +3,13 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from service.errors import NotFound, StorageFull, TooLarge
 Kind = Literal["datasets", "versions", "attempts"]
 
 BLOCK_BYTES: Final = 2**20
+CHUNK_BYTES: Final = 2**22
 #: Every .npy file kept here starts with a header of this length, so that it can be written after the rows.
 HEADER_BYTES: Final = 256
 _ID: Final = re.compile(r"[a-z]+_[0-9a-z]{26}")
@@ -66,22 +68,22 @@ class FileStore:
             folder.mkdir()
         return folder
 
-    def publish(self, temp: Path, kind: Literal["datasets", "versions"], id: str) -> Path:
+    def publish(self, temp: Path, kind: Literal["datasets", "versions"], item_id: str) -> Path:
         """Make `temp` durable and give it its final place in one step; raise FileExistsError if that is taken."""
-        target = self._path(kind, id)
+        target = self._path(kind, item_id)
         if target.exists():
-            raise FileExistsError(f"{kind}/{id} is published already, and what is published never changes.")
+            raise FileExistsError(f"{kind}/{item_id} is published already, and what is published never changes.")
         with storage_full():
             _sync_tree(temp)
             temp.rename(target)
             _sync(target.parent)
         return target
 
-    def dataset(self, id: str) -> Path:
-        return self._path("datasets", id)
+    def dataset(self, item_id: str) -> Path:
+        return self._path("datasets", item_id)
 
-    def version(self, id: str) -> Path:
-        return self._path("versions", id)
+    def version(self, item_id: str) -> Path:
+        return self._path("versions", item_id)
 
     def attempt(self, job_id: str, number: int) -> Path:
         """The working folder of one attempt at a job; it is made if it is not there."""
@@ -90,9 +92,9 @@ class FileStore:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def remove(self, kind: Kind, id: str) -> None:
+    def remove(self, kind: Kind, item_id: str) -> None:
         """Remove a folder (for `attempts`, all attempts at the job); nothing happens if it is not there."""
-        path = self._path(kind, id)
+        path = self._path(kind, item_id)
         if not path.exists():
             return
         # The folder leaves its place in one step first, so that nobody finds half of it.
@@ -110,10 +112,12 @@ class FileStore:
                 entry.unlink(missing_ok=True)
         return len(stale)
 
-    def _path(self, kind: Kind, id: str) -> Path:
-        if not _ID.fullmatch(id):
-            raise NotFound(f"The id {id[:64]!r} came; ids look like ds_ and 26 letters and digits. Check the address.")
-        return self._root / kind / id
+    def _path(self, kind: Kind, item_id: str) -> Path:
+        if not _ID.fullmatch(item_id):
+            raise NotFound(
+                f"The id {item_id[:64]!r} came; ids look like ds_ and 26 letters and digits. Check the address."
+            )
+        return self._root / kind / item_id
 
 
 @contextmanager
@@ -134,6 +138,23 @@ def npy_header(facts: ArrayFacts) -> bytes:
     text = repr({"descr": np.dtype(facts.dtype).newbyteorder("<").str, "fortran_order": False, "shape": facts.shape})
     start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
     return start + text.ljust(HEADER_BYTES - 11).encode("ascii") + b"\n"
+
+
+def rows_per_chunk(shape: Sequence[int], itemsize: int) -> int:
+    """How many rows of an array of this shape make a chunk of about `CHUNK_BYTES`; at least one."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(shape[1:]) * itemsize))
+
+
+def stored_chunks(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+    """Read the values after a file's header in chunks of whole rows; each comes with the index of its first row."""
+    step = rows_per_chunk(shape, dtype.itemsize)
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        for first in range(0, shape[0], step):
+            rows = min(step, shape[0] - first)
+            yield first, np.fromfile(file, dtype, rows * math.prod(shape[1:])).reshape(rows, *shape[1:])
 
 
 def load(folder: Path, facts: Iterable[ArrayFacts], part: Part) -> dict[str | None, np.ndarray[Any, Any]]:
@@ -197,6 +218,6 @@ def _touched_at(entry: Path) -> float:
     """When anything in `entry` last changed; an entry that has gone meanwhile counts as just touched."""
     try:
         inside = entry.iterdir() if entry.is_dir() else ()
-        return max(path.stat().st_mtime for path in (entry, *inside))
+        return max(float(path.stat().st_mtime) for path in (entry, *inside))
     except FileNotFoundError:
         return float("inf")

@@ -139,7 +139,7 @@ class Models:
         """Delete one version, and return its id, whose files are to be deleted next; raises NotFound."""
         gone = versions.c.model == name, versions.c.number == number
         with self._database.write() as connection:
-            deleted = connection.scalar(delete(versions).where(*gone).returning(versions.c.id))
+            deleted: str | None = connection.scalar(delete(versions).where(*gone).returning(versions.c.id))
         if deleted is None:
             raise _version_not_found(name, number)
         return deleted
@@ -160,7 +160,7 @@ def _next_number(database: Database, connection: Connection, name: str, now: dat
         .on_conflict_do_update(index_elements=["name"], set_={"last_number": models.c.last_number + 1})
         .returning(models.c.last_number)
     )
-    number = connection.execute(counted).scalar_one()
+    number: int = connection.execute(counted).scalar_one()
     if not _has_versions(connection, name):
         # The name is used for the first time, or again after all its versions were deleted: the model is new.
         renewed = {"id": new_id("mod"), "created_at": now}

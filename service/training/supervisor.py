@@ -23,7 +23,7 @@ from service.architecture.compilation import Compilation
 from service.architecture.fitting import Fitting
 from service.config import Settings
 from service.data.store import FileStore
-from service.registry.database import Database
+from service.registry.database import Database, wal_race_possible
 from service.registry.datasets import Datasets
 from service.registry.ids import new_id
 from service.registry.jobs import Failure, Job, Jobs, NewVersion, Progress
@@ -76,7 +76,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Work until asked to stop; returns with no child left and every running job back in the queue."""
-        with _only_supervisor(self._settings.data_folder / "supervisor.lock", lambda: self._stopping):
+        with _only_supervisor(self._settings.data / "supervisor.lock", lambda: self._stopping):
             if self._stopping:
                 return
             self._take_over()
@@ -90,7 +90,7 @@ class Supervisor:
 
     def _take_over(self) -> None:
         """Put back into the queue what an earlier supervisor of this machine left running, and clear its files."""
-        if self._database.wal_race_possible():
+        if wal_race_possible():
             log.warning("sqlite_older_than_3_51_3", consequence="only the supervisor checkpoints the database")
         for job_id in self._jobs.requeue_lost(self._host, _now()):
             log.info("job_requeued", job_id=job_id, reason="its supervisor is gone")
@@ -172,7 +172,7 @@ class Supervisor:
             return
         if child is not None:
             log.warning("prediction_child_ended", exit_code=child.collect())
-        arguments = (str(self._settings.prediction_socket), self._store.root)
+        arguments = (str(self._settings.prediction_socket), self._settings.data)
         self._predictions = self._zygote.start("service.inference.tensorflow_child:serve_predictions", arguments)
 
     def _listen(self, run: Run) -> None:
@@ -264,7 +264,7 @@ class Supervisor:
 def main(settings: Settings) -> None:
     """Run this machine's supervisor until SIGTERM or SIGINT."""
     database = Database(settings.database, checkpoints=True)
-    supervisor = Supervisor(settings, database, FileStore(settings.data_folder), Zygote())
+    supervisor = Supervisor(settings, database, FileStore(settings.data), Zygote())
     signal.signal(signal.SIGTERM, supervisor.stop)
     signal.signal(signal.SIGINT, supervisor.stop)
     try:

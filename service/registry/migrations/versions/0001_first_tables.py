@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.Column("failure", sa.JSON(none_as_null=True)),
         sa.Column("cancel_requested", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.CheckConstraint(
-            "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="jobs_status_known"
+            "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name=op.f("jobs_status_known")
         ),
         sa.PrimaryKeyConstraint("id", name="jobs_key"),
     )

@@ -1,0 +1,90 @@
+"""create_app(): the one place where the web process's parts are put together. Importing it has no effect."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from flask import Flask, Response, g, request
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from service.api import catalog, datasets, health, jobs, models, openapi, predictions, problems
+from service.architecture.plan import Limits
+from service.config import Settings
+from service.data.store import FileStore
+from service.inference.predictor import Predictor
+from service.inference.runtime import Sessions
+from service.inference.tensorflow_client import TensorFlowClient
+from service.log import configure
+from service.registry.database import Database
+from service.registry.datasets import Datasets
+from service.registry.ids import new_id
+from service.registry.jobs import Jobs
+from service.registry.models import Models
+from service.registry.stores import DatasetStore, ModelStore
+from service.registry.supervisors import Supervisors
+from service.training.submission import Submissions
+
+#: How long a request waits for the TensorFlow process, in seconds.
+TENSORFLOW_TIMEOUT = 60.0
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
+    """The web process's application; without `settings` they come from the environment."""
+    settings = settings or Settings.from_environment()
+    now = now or (lambda: datetime.now(UTC))
+    configure(settings.log_level)
+    database = Database(settings.database)
+    files = FileStore(settings.data)
+    app = Flask("kerasd", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    problems.register(app)
+    _log_requests(app)
+    _register_blueprints(app, settings, database, files, now)
+    return app
+
+
+def openapi_yaml() -> str:
+    """The OpenAPI document of this code, as the committed file has it."""
+    return openapi.to_yaml(openapi.describe(create_app()))
+
+
+def _register_blueprints(
+    app: Flask, settings: Settings, database: Database, files: FileStore, now: Callable[[], datetime]
+) -> None:
+    dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
+    dataset_store = DatasetStore(files, dataset_rows)
+    limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
+    submissions = Submissions(job_rows, dataset_rows, dataset_store, limits)
+    client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
+    predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
+    app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
+    app.register_blueprint(jobs.blueprint(job_rows, submissions, now))
+    app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
+    app.register_blueprint(predictions.blueprint(model_rows, predictor))
+    app.register_blueprint(catalog.blueprint())
+    app.register_blueprint(health.blueprint(database, Supervisors(database), now))
+    app.register_blueprint(openapi.blueprint(app))
+    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
+
+
+def _log_requests(app: Flask) -> None:
+    """Give each request an id, bind it to everything logged meanwhile, and log one line at its end."""
+
+    @app.before_request
+    def begin() -> None:
+        g.request_id = new_id("req")
+        g.started = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        milliseconds = round(1000 * (time.perf_counter() - g.started), 2)
+        log.info(
+            "request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds
+        )
+        return response

@@ -1,0 +1,55 @@
+"""Answers predictions, by ONNX Runtime or by the TensorFlow process, in slices of a bounded number of rows."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from service.data.store import FileStore
+from service.inference.runtime import Sessions
+from service.inference.signature import Engine, Signature
+from service.inference.tensorflow_client import TensorFlowClient
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+#: The rows that one call of an engine sees: they bound the memory of its intermediate results.
+SLICE_ROWS = 4096
+
+
+class Served(Protocol):
+    """What the predictor needs to know of a version; the registry's versions have it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+class Predictor:
+    """Sends a batch to the engine that the version names."""
+
+    def __init__(self, store: FileStore, sessions: Sessions, client: TensorFlowClient) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._client = client
+
+    def predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
+        """Predict any number of rows: arrays by input name, (rows, *shape), give arrays by output name.
+
+        Raises Unavailable where the version needs the TensorFlow process and that is starting again.
+        """
+        answer = self._engine(version)
+        rows = len(arrays[signature.inputs[0].name])
+        slices = [
+            answer({name: array[start : start + SLICE_ROWS] for name, array in arrays.items()})
+            for start in range(0, rows, SLICE_ROWS)
+        ]
+        if len(slices) == 1:
+            return slices[0]
+        return {spec.name: np.concatenate([part[spec.name] for part in slices]) for spec in signature.outputs}
+
+    def _engine(self, version: Served) -> Callable[[Arrays], Arrays]:
+        if version.engine == "tensorflow":
+            return lambda arrays: self._client.predict(version.id, arrays)
+        return self._sessions.get(version.id, self._store.version(version.id) / "model.onnx").run

@@ -1,0 +1,98 @@
+"""The web worker's ONNX Runtime sessions: one for each version, loaded once, the least used dropped first.
+
+This is the one home of ONNX Runtime in a web worker. It is imported at the first prediction, so that a worker starts
+quickly and no fork ever follows the import.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: ONNX Runtime's own scale: 3 lets errors through and leaves warnings out.
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """One loaded version; many threads may call `run` at once."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        self._session = onnxruntime.InferenceSession(
+            path, sess_options=_options(onnxruntime), providers=["CPUExecutionProvider"]
+        )
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        """Predict a batch: arrays by input name, each (rows, *shape), give arrays by output name."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+
+
+class Sessions:
+    """Loaded versions under a byte budget, which counts their files' sizes.
+
+    The version that was just asked for stays even where it alone is above the budget.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+
+    def get(self, version_id: str, path: Path) -> Session:
+        """Give the version's session, loaded from `path` by the first caller while later ones wait for it."""
+        with self._lock:
+            slot = self._slots.setdefault(version_id, _Slot())
+            self._slots.move_to_end(version_id)
+        with slot.lock:
+            if slot.session is None:
+                slot.session = self._load(version_id, slot, path)
+            return slot.session
+
+    def _load(self, version_id: str, slot: "_Slot", path: Path) -> Session:
+        try:
+            session = Session(path)
+            size = path.stat().st_size
+        except BaseException:
+            with self._lock:
+                self._slots.pop(version_id, None)
+            raise
+        with self._lock:
+            slot.size = size
+            self._make_room(version_id)
+        return session
+
+    def _make_room(self, newest: str) -> None:
+        """Drop the least recently used; a slot of size 0 is still being loaded by another thread."""
+        total = sum(slot.size for slot in self._slots.values())
+        for version_id in [name for name, slot in self._slots.items() if slot.size and name != newest]:
+            if total <= self._budget_bytes:
+                return
+            total -= self._slots.pop(version_id).size
+
+
+@dataclass(slots=True)
+class _Slot:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    session: Session | None = None
+    size: int = 0
+
+
+def _options(onnxruntime: Any) -> Any:
+    """One thread a call and no spinning, because the web worker's threads are the parallelism.
+
+    Without the arena a session gives its memory back after each call; with it, each keeps its largest batch for ever.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = _ERRORS_ONLY
+    return options

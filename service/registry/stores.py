@@ -1,0 +1,101 @@
+"""Rows and files of one noun together: what is written is first whole on disk and then has its row, never the reverse."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from service.data.arrays import ArrayFacts
+from service.data.readers import ReadOptions, format_of, read, read_value
+from service.data.store import FileStore, content_sha256, first_rows
+from service.registry.datasets import Dataset, Datasets
+from service.registry.ids import new_id
+from service.registry.models import Models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A data set that has been read but does not exist yet; its folder goes away unless it is kept."""
+
+    folder: Path
+    format: str
+    arrays: tuple[ArrayFacts, ...]
+
+
+class DatasetStore:
+    """Data sets with their files."""
+
+    def __init__(self, files: FileStore, datasets: Datasets) -> None:
+        self._files = files
+        self._datasets = datasets
+
+    def upload(
+        self, stream: BinaryIO, media_type: str, options: ReadOptions, limit_bytes: int, now: datetime
+    ) -> Dataset:
+        """Store what comes over `stream`; raises what `FileStore.spool` and `read` raise, and then nothing is left."""
+        spooled = self._files.spool(stream, limit_bytes)
+        try:
+            form = format_of(media_type, spooled.path)
+            with self._folder() as folder:
+                return self.keep(Draft(folder=folder, format=form, arrays=read(spooled.path, form, folder, options)), now)
+        finally:
+            spooled.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def draft(self, value: Any, pointer: str) -> Iterator[Draft]:
+        """Read parsed JSON that stood at `pointer`; on leaving, the draft is gone unless it was kept."""
+        with self._folder() as folder:
+            yield Draft(folder=folder, format="json", arrays=read_value(value, folder, pointer))
+
+    def keep(self, draft: Draft, now: datetime) -> Dataset:
+        """Make a draft a data set."""
+        dataset = Dataset(
+            id=new_id("ds"),
+            created_at=now,
+            format=draft.format,
+            rows=draft.arrays[0].rows,
+            size_bytes=sum(path.stat().st_size for path in draft.folder.iterdir()),
+            sha256=content_sha256(draft.folder, draft.arrays),
+            arrays=draft.arrays,
+        )
+        self._files.publish(draft.folder, "datasets", dataset.id)
+        self._datasets.add(dataset)
+        return dataset
+
+    def first_rows(self, dataset_id: str, limit: int) -> dict[str, Any]:
+        """The first rows of each part, ready for JSON."""
+        dataset = self._datasets.get(dataset_id)
+        return first_rows(self._files.dataset(dataset.id), dataset.arrays, limit)
+
+    def delete(self, dataset_id: str) -> None:
+        """Delete the row, then the files; raises Conflict while a job needs them."""
+        self._datasets.delete(dataset_id)
+        self._files.remove("datasets", dataset_id)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        folder = self._files.new_folder()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class ModelStore:
+    """Models and versions with their files; a deletion takes the rows first."""
+
+    def __init__(self, files: FileStore, models: Models) -> None:
+        self._files = files
+        self._models = models
+
+    def delete(self, name: str) -> None:
+        """Delete a model with all its versions."""
+        for version_id in self._models.delete(name):
+            self._files.remove("versions", version_id)
+
+    def delete_version(self, name: str, number: int) -> None:
+        """Delete one version; its number is never given again."""
+        self._files.remove("versions", self._models.delete_version(name, number))

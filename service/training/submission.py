@@ -1,0 +1,213 @@
+"""What happens between a POST and a queued job: every check, the plan, and only then anything that lasts.
+
+    submit -> _with_data (find the data set, or read inline data into a draft) -> _check -> keep the draft, queue the job
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.architecture.compilation import Compilation, check_compile
+from service.architecture.fitting import Fitting, check_fit
+from service.architecture.graph import read_architecture, write_architecture
+from service.architecture.network import Network, Plan
+from service.architecture.plan import Limits, make_plan, memory_estimate, summary
+from service.data.arrays import ArrayFacts
+from service.errors import Fault, Invalid, NotFound
+from service.registry.datasets import Datasets
+from service.registry.jobs import Job, Jobs, NewJob
+from service.registry.stores import DatasetStore, Draft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A submission as it came."""
+
+    model: str
+    architecture: Any
+    compile: dict[str, Any]
+    fit: dict[str, Any]
+    seed: int | None
+    dataset: str | None
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A submission in which nothing is wrong."""
+
+    plan: Plan
+    compilation: Compilation
+    fitting: Fitting
+    memory_bytes: int
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """Layer by layer what will be built, ready for JSON."""
+        return summary(self.plan)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The canonical form, with every default filled in."""
+        return write_architecture(self.plan.network)
+
+
+class Submissions:
+    """Checks submissions and queues them."""
+
+    def __init__(self, jobs: Jobs, datasets: Datasets, store: DatasetStore, limits: Limits) -> None:
+        self._jobs = jobs
+        self._datasets = datasets
+        self._store = store
+        self._limits = limits
+
+    def dry_run(self, submission: Submission) -> Checked:
+        """Say what would be built; the data may be left out where the architecture has its Input shapes.
+
+        Raises:
+            Invalid: with every fault there is.
+        """
+        faults: list[Fault] = []
+        with self._with_data(submission, faults, needed=False) as (arrays, _):
+            return self._check(submission, arrays, faults)
+
+    def submit(self, submission: Submission, now: datetime) -> Job:
+        """Queue a job; once this returns it is durable.
+
+        Raises:
+            Invalid: with every fault there is; nothing is stored then.
+        """
+        faults: list[Fault] = []
+        with self._with_data(submission, faults, needed=True) as (arrays, draft):
+            checked = self._check(submission, arrays, faults)
+            dataset = submission.dataset if draft is None else self._store.keep(draft, now).id
+        seed = secrets.randbelow(2**31) if submission.seed is None else submission.seed
+        request = _request(submission, checked, seed)
+        new = NewJob(
+            model=submission.model,
+            request=request,
+            dataset=str(dataset),
+            validation_dataset=checked.fitting.validation_data,
+        )
+        return self._jobs.submit(new, now)
+
+    @contextmanager
+    def _with_data(
+        self, submission: Submission, faults: list[Fault], *, needed: bool
+    ) -> Iterator[tuple[tuple[ArrayFacts, ...], Draft | None]]:
+        """The data's arrays, and the draft if they came inline; faults in them are added, and then there are none."""
+        with ExitStack() as stack:
+            arrays: tuple[ArrayFacts, ...] = ()
+            draft = None
+            if submission.dataset is not None and submission.data is not None:
+                faults.append(Fault(pointer="/data", detail="Both dataset and data came; send one of the two."))
+            elif submission.dataset is not None:
+                arrays = self._find(submission.dataset, "/dataset", faults)
+            elif submission.data is not None:
+                try:
+                    draft = stack.enter_context(self._store.draft(submission.data, "/data"))
+                    arrays = draft.arrays
+                except Invalid as error:
+                    faults.extend(error.faults)
+            elif needed:
+                faults.append(
+                    Fault(
+                        pointer="/dataset",
+                        detail="There are no data to train on. Name a stored data set's id in dataset, or send "
+                        '{"x": ..., "y": ...} in data.',
+                    )
+                )
+            yield arrays, draft
+
+    def _find(self, dataset_id: str, pointer: str, faults: list[Fault]) -> tuple[ArrayFacts, ...]:
+        try:
+            return self._datasets.get(dataset_id).arrays
+        except NotFound as error:
+            faults.append(Fault(pointer=pointer, detail=error.detail))
+            return ()
+
+    def _check(self, submission: Submission, arrays: Sequence[ArrayFacts], faults: list[Fault]) -> Checked:
+        x, y, weights = (_part(arrays, part) for part in ("x", "y", "sample_weight"))
+        # Without usable data, those that came are at fault, and what needs them is not blamed a second time.
+        data_failed = bool(faults)
+        network = read_architecture(submission.architecture, "/architecture", faults)
+        plan_faults: list[Fault] = []
+        plan = None if network is None else make_plan(network, x, plan_faults, self._limits)
+        faults.extend(fault for fault in plan_faults if x or not data_failed)
+        outputs = {} if plan is None else plan.output_shapes
+        activations = {} if network is None else _output_activations(network)
+        compilation = check_compile(submission.compile, outputs, y, activations, "/compile", faults)
+        rows = x[0].rows if x else None
+        fitting = check_fit(
+            submission.fit, rows, compilation, y, "/fit", faults, sample_weighted=bool(weights)
+        )
+        if fitting is not None and fitting.validation_data is not None:
+            self._check_validation_data(fitting.validation_data, arrays, faults)
+        if faults or plan is None or compilation is None or fitting is None:
+            raise Invalid(_headline(faults), faults)
+        memory = memory_estimate(plan, fitting.batch_size, _type(compilation.optimizer))
+        if memory > self._limits.max_memory_bytes:
+            raise _too_large(memory, self._limits)
+        return Checked(plan=plan, compilation=compilation, fitting=fitting, memory_bytes=memory)
+
+    def _check_validation_data(self, dataset_id: str, training: Sequence[ArrayFacts], faults: list[Fault]) -> None:
+        """A validation set has the same arrays, of the same shape a row, as the training set."""
+        pointer = "/fit/validation_data"
+        for array in self._find(dataset_id, pointer, faults):
+            twin = next((own for own in training if (own.part, own.name) == (array.part, array.name)), None)
+            if array.part != "sample_weight" and twin is not None and twin.sample_shape != array.sample_shape:
+                faults.append(
+                    Fault(
+                        pointer=pointer,
+                        detail=f"Rows of its {array.part} have the shape {list(array.sample_shape)}, those of the "
+                        f"training data {list(twin.sample_shape)}. Upload validation data of the same shape.",
+                    )
+                )
+
+
+def _part(arrays: Sequence[ArrayFacts], part: str) -> tuple[ArrayFacts, ...]:
+    return tuple(array for array in arrays if array.part == part)
+
+
+def _output_activations(network: Network) -> dict[str, str | None]:
+    """The activation that makes each output, where it is a plain name."""
+    found: dict[str, str | None] = dict.fromkeys(network.outputs)
+    for layer in network.layers:
+        activation = layer.arguments.get("activation")
+        if layer.name in found and isinstance(activation, str):
+            found[layer.name] = activation
+    return found
+
+
+def _type(entry: Any) -> str:
+    return str(entry["type"] if isinstance(entry, dict) else entry)
+
+
+def _headline(faults: Sequence[Fault]) -> str:
+    if len(faults) == 1:
+        return f"One thing is wrong with the submission: {faults[0].detail}"
+    return f"{len(faults)} things are wrong with the submission: see errors for where each is and how to mend it."
+
+
+def _too_large(memory: int, limits: Limits) -> Invalid:
+    detail = (
+        f"The training would need about {memory / 2**20:.0f} MiB of memory, and this server allows "
+        f"{limits.max_memory_bytes / 2**20:.0f} MiB. Take a smaller batch_size or a smaller network."
+    )
+    return Invalid(detail, [Fault(pointer="/fit/batch_size", detail=detail)])
+
+
+def _request(submission: Submission, checked: Checked, seed: int) -> dict[str, Any]:
+    """What a job keeps of its submission: as it came where a person reads it, canonical where the child does."""
+    return {
+        "architecture": submission.architecture,
+        "network": checked.architecture,
+        "input_shapes": {name: list(shape) for name, shape in checked.plan.input_shapes.items()},
+        "compilation": checked.compilation.to_json(),
+        "fitting": checked.fitting.to_json(),
+        "summary": checked.layers,
+        "seed": seed,
+    }

@@ -1,0 +1,149 @@
+"""The connection: settings of SQLite, whole transactions, threads, forks and checkpoints."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from service.errors import StorageFull, Unavailable
+from service.registry import database as module
+from service.registry.database import Database, wal_race_possible
+from service.registry.jobs import Job
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000, "wal_autocheckpoint": 0}
+
+
+@pytest.mark.parametrize(("pragma", "value"), PRAGMAS.items())
+def test_each_connection_is_durable_and_patient(database: Database, pragma: str, value: object) -> None:
+    """A commit is on the disk when it returns, and a busy database is waited for."""
+    with database.read() as connection:
+        assert connection.scalar(text(f"PRAGMA {pragma}")) == value
+
+
+def test_one_process_may_checkpoint_by_itself(open_database: Callable[..., Database]) -> None:
+    """With `checkpoints`, SQLite moves its log into the database whenever 1000 pages have gathered."""
+    with open_database(checkpoints=True).read() as connection:
+        assert connection.scalar(text("PRAGMA wal_autocheckpoint")) == 1000
+
+
+def test_a_write_that_raises_is_undone(database: Database) -> None:
+    """Nothing of a transaction stays when its block raises."""
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        connection.execute(text("INSERT INTO models VALUES ('m', 'mod_1', '2026-01-01 00:00:00.000000', 1)"))
+        raise ZeroDivisionError
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM models")) == 0
+
+
+def test_a_reader_sees_one_state_while_another_writes(database: Database, submit: Callable[..., Job]) -> None:
+    """A read does not block a write, and does not see what is committed after it began."""
+    count = text("SELECT count(*) FROM jobs")
+    with database.read() as connection:
+        assert connection.scalar(count) == 0
+        submit()
+        assert connection.scalar(count) == 0
+    with database.read() as connection:
+        assert connection.scalar(count) == 1
+
+
+def test_threads_take_turns_in_writing(database: Database, submit: Callable[..., Job]) -> None:
+    """Threads that write at once all succeed."""
+    with ThreadPoolExecutor(8) as threads:
+        submitted = list(threads.map(lambda _: submit().id, range(40)))
+    assert len(set(submitted)) == 40
+
+
+def test_a_forked_process_opens_connections_of_its_own(database: Database, submit: Callable[..., Job]) -> None:
+    """A child that inherits the database writes without disturbing its parent."""
+    submit()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            submit()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    submit()
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM jobs")) == 3
+        assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+
+
+def test_a_checkpoint_empties_the_log(database: Database, submit: Callable[..., Job], tmp_path: Path) -> None:
+    """After a truncating checkpoint all is in the database's file."""
+    log = tmp_path / "registry.sqlite3-wal"
+    submit()
+    assert log.stat().st_size > 0
+    assert database.checkpoint()
+    assert log.stat().st_size == 0
+
+
+def test_a_checkpoint_says_when_a_reader_keeps_a_part(database: Database, submit: Callable[..., Job]) -> None:
+    """A passive checkpoint does not wait, and is not complete while a reader needs the state before."""
+    with database.read() as connection:
+        connection.scalar(text("SELECT count(*) FROM jobs"))
+        submit()
+        assert not database.checkpoint(truncate=False)
+    assert database.checkpoint(truncate=False)
+
+
+def test_a_database_that_stays_locked_is_unavailable(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot get a turn to write is told to try again."""
+    with database.read() as connection:
+        connection.execute(text("PRAGMA busy_timeout = 10"))
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="try again") as caught, database.write():
+            pass
+    assert caught.value.retry_after == 1
+
+
+def test_a_full_disk_is_a_full_storage(database: Database) -> None:
+    """A database that cannot grow says so in the service's own words."""
+    with database.read() as connection:
+        pages = connection.scalar(text("PRAGMA page_count"))
+        connection.execute(text(f"PRAGMA max_page_count = {pages}"))
+    with pytest.raises(StorageFull, match="make room"), database.write() as connection:
+        connection.execute(text("CREATE TABLE large AS SELECT randomblob(10000000)"))
+
+
+def test_other_errors_of_the_database_are_not_disguised(database: Database) -> None:
+    """A wrong statement is our fault, not the client's moment."""
+    with pytest.raises(OperationalError, match="no such table"), database.read() as connection:
+        connection.execute(text("SELECT * FROM nothing"))
+
+
+def test_ping_answers_and_a_closed_database_opens_again(database: Database) -> None:
+    """Closing twice is no error, and the next use opens the database again."""
+    database.ping()
+    database.close()
+    database.close()
+    database.ping()
+
+
+@pytest.mark.parametrize(
+    ("version", "possible"), [((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 52, 0), False)]
+)
+def test_the_race_of_checkpoints_ends_with_sqlite_3_51_3(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], possible: bool
+) -> None:
+    """SQLite before 3.51.3 needs one process alone to checkpoint."""
+    monkeypatch.setattr(module.sqlite3, "sqlite_version_info", version)
+    assert wal_race_possible() is possible
+
+
+def test_postgresql_needs_no_checkpoint_and_inserts_in_its_own_dialect() -> None:
+    """A PostgreSQL database checkpoints by itself; making the object needs no server."""
+    database = Database("postgresql+psycopg://user:secret@nowhere/kerasd")
+    assert not database.is_sqlite
+    assert database.checkpoint()

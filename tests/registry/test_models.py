@@ -1,0 +1,118 @@
+"""Models and versions: numbers only rise, and what is deleted is gone."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+
+import pytest
+
+from service.errors import Conflict, Invalid, NotFound
+from service.registry.jobs import Job, Jobs
+from service.registry.models import Model, Models
+from tests.registry.conftest import NOON, a_version
+
+
+def test_a_version_comes_back_as_it_was_published(jobs: Jobs, models: Models, claim: Callable[..., Job]) -> None:
+    """All facts survive, and the number and the time are added."""
+    job = claim()
+    new = a_version(job)
+    published = jobs.succeed(job.id, job.attempt, new, NOON)
+    assert published == models.version("xor", 1) == models.latest("xor")
+    assert published is not None
+    assert asdict(published) == asdict(new) | {"number": 1, "created_at": NOON}
+
+
+def test_a_model_says_how_many_versions_it_has(models: Models, train: Callable[..., int]) -> None:
+    """A model is as old as its first version, and knows its latest."""
+    train("xor", NOON)
+    train("xor", NOON + timedelta(hours=1))
+    assert models.get("xor") == Model(name="xor", created_at=NOON, versions=2, latest=2)
+
+
+def test_numbers_are_counted_for_each_model(train: Callable[..., int]) -> None:
+    """Another model begins with 1."""
+    assert [train("xor"), train("xor"), train("and")] == [1, 2, 1]
+
+
+def test_a_deleted_versions_number_is_not_given_again(models: Models, train: Callable[..., int]) -> None:
+    """A client that names a number never gets another training's answer."""
+    train("xor")
+    train("xor")
+    deleted = models.version("xor", 2)
+    assert models.delete_version("xor", 2) == deleted.id
+    assert models.latest("xor").number == 1
+    assert train("xor") == 3
+
+
+def test_a_deleted_models_name_is_free_and_its_numbers_go_on(models: Models, train: Callable[..., int]) -> None:
+    """The name's new model is as old as its own first version."""
+    train("xor")
+    train("xor")
+    train("and")
+    ids = [models.version("xor", number).id for number in (1, 2)]
+    assert models.delete("xor") == ids
+    with pytest.raises(NotFound):
+        models.get("xor")
+    later = NOON + timedelta(days=1)
+    assert train("xor", later) == 3
+    assert models.get("xor") == Model(name="xor", created_at=later, versions=1, latest=3)
+    assert [model.name for model in models.page(None, 9).items] == ["xor", "and"]
+
+
+def test_a_model_without_versions_is_not_shown(models: Models, train: Callable[..., int]) -> None:
+    """Deleting the last version is deleting the model."""
+    train("xor")
+    models.delete_version("xor", 1)
+    assert models.page(None, 9).items == ()
+    for action in (models.get, models.latest, models.delete, lambda name: models.versions(name, None, 9)):
+        with pytest.raises(NotFound, match="list the models"):
+            action("xor")
+
+
+def test_a_model_that_jobs_are_for_stays(
+    jobs: Jobs, models: Models, train: Callable[..., int], submit: Callable[..., Job]
+) -> None:
+    """A job could otherwise bring back what a client has deleted."""
+    train("xor")
+    first, second = submit("xor"), submit("xor")
+    jobs.claim("here:sup_1", NOON, NOON)
+    with pytest.raises(Conflict, match=f"{first.id}, {second.id}"):
+        models.delete("xor")
+    assert models.get("xor").versions == 1
+
+
+def test_pages_of_models_go_from_the_newest_to_the_oldest(models: Models, train: Callable[..., int]) -> None:
+    """Following the cursors shows each model once."""
+    for name in ("a", "b", "c"):
+        train(name)
+    first = models.page(None, 2)
+    second = models.page(first.next_cursor, 2)
+    assert [model.name for model in (*first.items, *second.items)] == ["c", "b", "a"]
+    assert second.next_cursor is None
+
+
+def test_pages_of_versions_go_from_the_newest_to_the_oldest(models: Models, train: Callable[..., int]) -> None:
+    """Following the cursors shows each version once, in the order of their numbers past nine as well."""
+    for _ in range(11):
+        train("xor")
+    train("and")
+    first = models.versions("xor", None, 2)
+    second = models.versions("xor", first.next_cursor, 99)
+    assert [version.number for version in (*first.items, *second.items)] == list(range(11, 0, -1))
+    assert second.next_cursor is None
+
+
+def test_another_lists_cursor_is_invalid(models: Models, train: Callable[..., int]) -> None:
+    """A cursor of the models does not lead through the versions."""
+    train("a")
+    train("b")
+    with pytest.raises(Invalid, match="not one of this list"):
+        models.versions("a", models.page(None, 1).next_cursor, 9)
+
+
+def test_a_version_that_is_not_there_is_not_found(models: Models, train: Callable[..., int]) -> None:
+    """Reading and deleting an unknown version says how to find the known ones."""
+    train("xor")
+    for action in (models.version, models.delete_version):
+        with pytest.raises(NotFound, match="list the model's versions"):
+            action("xor", 2)
