@@ -1,5 +1,6 @@
 """create_app(): the one place where the web process's parts are put together. Importing it has no effect."""
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,6 @@ from service.inference.tensorflow_client import TensorFlowClient
 from service.log import configure
 from service.registry.database import Database
 from service.registry.datasets import Datasets
-from service.registry.ids import new_id
 from service.registry.jobs import Jobs
 from service.registry.models import Models
 from service.registry.stores import DatasetStore, ModelStore
@@ -75,7 +75,7 @@ def _log_requests(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.request_id = new_id("req")
+        g.request_id = f"req_{secrets.token_hex(12)}"
         g.started = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)

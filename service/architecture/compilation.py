@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.architecture import catalog
+from service.architecture.arguments import at, shown
 from service.architecture.network import Shape
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
@@ -25,8 +26,6 @@ _FAMILIES = {
     "BinaryCrossentropy": "binary",
     "BinaryFocalCrossentropy": "binary",
 }
-#: Keras picks the cross-entropy for these names by the shapes of output and targets.
-_PICKED_BY_SHAPE = ("crossentropy", "ce")
 
 #: A value, and the JSON Pointer to where the client wrote it.
 _Placed = tuple[Any, str]
@@ -70,11 +69,11 @@ def check_compile(
     optimizer is then Keras's default, "rmsprop"; a loss weight is 1.
     """
     if not isinstance(value, dict):
-        faults.append(_fault(pointer, f"compile is {quoted(value)}; expected an object with {listed(_KEYS)}."))
+        faults.append(_fault(pointer, f"compile is {shown(value)}; expected an object with {listed(_KEYS)}."))
         return None
     before, names = len(faults), tuple(outputs)
     faults.extend(
-        _fault(child(pointer, key), f"compile has no {key!r}; leave it out, or use one of {listed(_KEYS)}.")
+        _fault(at(pointer, key), f"compile has no {key!r}; leave it out, or use one of {listed(_KEYS)}.")
         for key in value
         if key not in _KEYS
     )
@@ -87,11 +86,6 @@ def check_compile(
         return None
     loss = {name: losses[name][0] for name in names}
     return Compilation(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights)
-
-
-def child(pointer: str, key: object) -> str:
-    """Return the JSON Pointer to `key` under `pointer`, escaped as RFC 6901 asks."""
-    return f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
 
 def _check_losses(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, _Placed]:
@@ -119,7 +113,7 @@ def _by_output(value: Any, names: _Names, pointer: str, faults: list[Fault], nee
         keys = names or map(str, range(len(value)))
         return {name: (value[index], f"{pointer}/{index}") for index, name in enumerate(keys)}
     faults.extend(
-        _fault(child(pointer, key), f"The network has no output {key!r}; its outputs are {listed(names)}.")
+        _fault(at(pointer, key), f"The network has no output {key!r}; its outputs are {listed(names)}.")
         for key in value
         if names and key not in names
     )
@@ -128,14 +122,14 @@ def _by_output(value: Any, names: _Names, pointer: str, faults: list[Fault], nee
         for name in names
         if needed and name not in value
     )
-    return {name: (value[name], child(pointer, name)) for name in names or value if name in value}
+    return {name: (value[name], at(pointer, name)) for name in names or value if name in value}
 
 
 def _check_metrics(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, tuple[Any, ...]]:
     """Return each output's metrics; as in Keras, one output takes a flat list, several take one entry for each."""
     if not isinstance(value, (list, dict)):
         expected = 'expected a list such as ["accuracy"], or an object by output name'
-        faults.append(_fault(pointer, f"metrics is {quoted(value)}; {expected}."))
+        faults.append(_fault(pointer, f"metrics is {shown(value)}; {expected}."))
         return {}
     if not value or (isinstance(value, list) and len(names) < 2):
         placed = dict.fromkeys(names or ("",), (value or None, pointer))
@@ -177,7 +171,7 @@ def _check_weights(value: object, names: _Names, pointer: str, faults: list[Faul
 def _check_weight(value: object, pointer: str, faults: list[Fault]) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MAX_LOSS_WEIGHT:
         expected = f"expected a number from -{MAX_LOSS_WEIGHT:g} to {MAX_LOSS_WEIGHT:g}, such as 0.5"
-        faults.append(_fault(pointer, f"The loss weight is {quoted(value)}; {expected}."))
+        faults.append(_fault(pointer, f"The loss weight is {shown(value)}; {expected}."))
         return 0.0
     return float(value)
 
@@ -204,17 +198,17 @@ def _misfits(
 def _match_targets(y: Sequence[ArrayFacts], names: _Names) -> Generator[Fault, None, dict[str, _Placed]]:
     """Return each output's targets: one array for a single output, else an array by each output's name."""
     if len(y) == len(names) == 1 and y[0].name in (None, names[0]):
-        return {names[0]: (y[0], _Y if y[0].name is None else child(_Y, y[0].name))}
+        return {names[0]: (y[0], _Y if y[0].name is None else at(_Y, y[0].name))}
     arrays = {facts.name: facts for facts in y}
     if None in arrays:
         yield _fault(_Y, f"y is one array without a name; send an object with an array for each of {listed(names)}.")
         return {}
     for extra in (name for name in arrays if name not in names):
         came = f"y has an array for {extra!r}, which is no output of the network"
-        yield _fault(child(_Y, extra), f"{came}; leave it out, or name it as one of {listed(names)}.")
+        yield _fault(at(_Y, extra), f"{came}; leave it out, or name it as one of {listed(names)}.")
     for name in (name for name in names if name not in arrays):
         yield _fault(_Y, f"y has no array for the output {name!r}; add one under that name.")
-    return {name: (arrays[name], child(_Y, name)) for name in names if name in arrays}
+    return {name: (arrays[name], at(_Y, name)) for name in names if name in arrays}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,19 +225,12 @@ class _Target:
     @property
     def kind(self) -> str:
         """The catalog's type of the loss, without its arguments."""
-        name = self.loss["type"] if isinstance(self.loss, dict) else str(self.loss)
-        entry = catalog.find("loss", name)
-        return name if entry is None else entry.type
+        return str(self.loss["type"] if isinstance(self.loss, dict) else self.loss)
 
     @property
     def family(self) -> str:
-        """ "sparse", "categorical" or "binary" cross-entropy, or "other"; picked by shape as Keras picks for "ce"."""
-        if self.kind not in _PICKED_BY_SHAPE:
-            return _FAMILIES.get(self.kind, "other")
-        if self.units == 1 or self.y is None:
-            return "binary" if self.units == 1 else "other"
-        y = self.y.sample_shape
-        return "sparse" if len(y) < len(self.shape) or y[-1] == 1 else "categorical"
+        """Which cross-entropy the loss is: "sparse", "categorical" or "binary"; else "other"."""
+        return _FAMILIES.get(self.kind, "other")
 
     @property
     def units(self) -> int | None:
@@ -332,12 +319,6 @@ def _same(y: tuple[int, ...], shape: Shape) -> bool:
 
 def _rows(shape: Shape) -> str:
     return f"({', '.join(['rows', *('any' if size is None else str(size) for size in shape)])})"
-
-
-def quoted(value: object) -> str:
-    """Return what came as a client would recognise it, cut to 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _fault(pointer: str, detail: str) -> Fault:

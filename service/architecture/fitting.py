@@ -7,7 +7,8 @@ from math import ceil, floor
 from typing import Any
 
 from service.architecture import catalog
-from service.architecture.compilation import Compilation, child, listed, quoted
+from service.architecture.arguments import at, shown
+from service.architecture.compilation import Compilation, listed
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
 
@@ -19,8 +20,6 @@ MAX_CALLBACKS = 16
 MAX_CLASS_WEIGHT = 1e9
 
 _CLASS = re.compile(r"0|[1-9][0-9]{0,8}")
-#: Keras's objects whose own name is not their type in snake case.
-_REPORTED_AS = {"LogCoshError": "logcosh", "FBetaScore": "fbeta_score"}
 #: Keras knows for every other metric whether more or less of it is better.
 _UNDIRECTED = ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives")
 
@@ -76,7 +75,7 @@ def check_fit(
     take together with `class_weight`.
     """
     if not isinstance(value, dict):
-        faults.append(_fault(pointer, f'fit is {quoted(value)}; expected an object such as {{"epochs": 10}}.'))
+        faults.append(_fault(pointer, f'fit is {shown(value)}; expected an object such as {{"epochs": 10}}.'))
         return None
     before = len(faults)
     fitting = _read(value, pointer, faults)
@@ -120,23 +119,17 @@ def reported_names(compilation: Compilation, has_validation: bool) -> tuple[str,
 
 
 def _metric_name(metric: Any) -> str:
+    # The catalog gives each object Keras's default name, which is null for those that Keras names by their class.
     if isinstance(metric, str):
         return metric
-    given = metric.get("name")
-    return str(given) if given else _REPORTED_AS.get(metric["type"], _snake_case(metric["type"]))
-
-
-def _snake_case(name: str) -> str:
-    """Turn a class name into the name that Keras gives its objects, such as "mean_absolute_error"."""
-    spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
+    return str(metric["name"] or catalog.default_name(metric["type"]))
 
 
 def _read(value: dict[str, Any], pointer: str, faults: list[Fault]) -> Fitting:
     """Read each argument by itself; a faulty one gets its default, so that the others are still checked."""
     allowed = [field.name for field in fields(Fitting)]
     faults.extend(
-        _fault(child(pointer, key), f"fit has no {key!r}; leave it out, or use one of {listed(allowed)}.")
+        _fault(at(pointer, key), f"fit has no {key!r}; leave it out, or use one of {listed(allowed)}.")
         for key in value
         if key not in allowed
     )
@@ -154,7 +147,7 @@ def _integer(highest: int) -> Callable[[object, str, list[Fault]], int | None]:
     def read(value: object, pointer: str, faults: list[Fault]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest:
             return value
-        faults.append(_fault(pointer, f"The value is {quoted(value)}; expected a whole number from 1 to {highest}."))
+        faults.append(_fault(pointer, f"The value is {shown(value)}; expected a whole number from 1 to {highest}."))
         return None
 
     return read
@@ -164,7 +157,7 @@ def _read_split(value: object, pointer: str, faults: list[Fault]) -> float | Non
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
         return float(value)
     expected = "expected the part of the rows to validate on, at least 0 and below 1, such as 0.2"
-    faults.append(_fault(pointer, f"validation_split is {quoted(value)}; {expected}."))
+    faults.append(_fault(pointer, f"validation_split is {shown(value)}; {expected}."))
     return None
 
 
@@ -172,30 +165,30 @@ def _read_data_set(value: object, pointer: str, faults: list[Fault]) -> str | No
     if isinstance(value, str) and value:
         return value
     advice = "upload the validation rows as a data set and name it here, or use validation_split"
-    faults.append(_fault(pointer, f"validation_data is {quoted(value)}; expected the id of a data set: {advice}."))
+    faults.append(_fault(pointer, f"validation_data is {shown(value)}; expected the id of a data set: {advice}."))
     return None
 
 
 def _read_shuffle(value: object, pointer: str, faults: list[Fault]) -> bool | None:
     if isinstance(value, bool):
         return value
-    faults.append(_fault(pointer, f"shuffle is {quoted(value)}; expected true or false."))
+    faults.append(_fault(pointer, f"shuffle is {shown(value)}; expected true or false."))
     return None
 
 
 def _read_class_weight(value: object, pointer: str, faults: list[Fault]) -> dict[int, float] | None:
     if not isinstance(value, dict) or not value:
         expected = 'expected an object from class number to weight, such as {"0": 1, "1": 5}'
-        faults.append(_fault(pointer, f"class_weight is {quoted(value)}; {expected}."))
+        faults.append(_fault(pointer, f"class_weight is {shown(value)}; {expected}."))
         return None
     weights = {}
     for key, weight in value.items():
         if not _CLASS.fullmatch(str(key)):
             expected = 'expected a class number such as "0" or "1"'
-            faults.append(_fault(child(pointer, key), f"The class is {quoted(key)}; {expected}."))
+            faults.append(_fault(at(pointer, key), f"The class is {shown(key)}; {expected}."))
         elif isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= MAX_CLASS_WEIGHT:
             expected = f"expected a number from 0 to {MAX_CLASS_WEIGHT:g}"
-            faults.append(_fault(child(pointer, key), f"The weight of class {key} is {quoted(weight)}; {expected}."))
+            faults.append(_fault(at(pointer, key), f"The weight of class {key} is {shown(weight)}; {expected}."))
         else:
             weights[int(key)] = float(weight)
     return weights or None
@@ -203,7 +196,7 @@ def _read_class_weight(value: object, pointer: str, faults: list[Fault]) -> dict
 
 def _read_callbacks(value: object, pointer: str, faults: list[Fault]) -> tuple[dict[str, Any], ...] | None:
     if not isinstance(value, list) or len(value) > MAX_CALLBACKS:
-        came = f"{len(value)} callbacks" if isinstance(value, list) else quoted(value)
+        came = f"{len(value)} callbacks" if isinstance(value, list) else shown(value)
         faults.append(_fault(pointer, f"callbacks is {came}; expected a list of at most {MAX_CALLBACKS}."))
         return None
     # A name alone is written out, so that every callback comes back with all its arguments.

@@ -1,5 +1,7 @@
 """Instances as clients write them, to and from arrays; one NumPy call on the good path, the diagnosis only after it."""
 
+import json
+import math
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -8,13 +10,17 @@ import numpy as np
 
 from service.errors import Fault, Invalid
 from service.inference.signature import Signature, TensorSpec
-from service.inference.wording import example, expected, shown
 
 Array = np.ndarray[Any, Any]
 
 #: How many bad rows an answer names, and how many faults of each.
 _MOST_ROWS = 20
 _MOST_FAULTS_A_ROW = 3
+#: Above this many numbers an example is described by its lists' sizes instead of written out.
+_MOST_NUMBERS = 32
+_LONGEST = 60
+#: An unfixed size, in an example.
+_SOME_STEPS = 2
 
 
 def decode(value: object, signature: Signature, pointer: str = "/instances") -> dict[str, Array]:
@@ -24,7 +30,7 @@ def decode(value: object, signature: Signature, pointer: str = "/instances") -> 
     the shape (1,). Raises Invalid with a fault for each bad value, of at most 20 rows.
     """
     if not isinstance(value, list) or not value:
-        came = "an empty list" if value == [] else shown(value)
+        came = "an empty list" if value == [] else _shown(value)
         raise _invalid([Fault(pointer=pointer, detail=f"{came} came; expected a list of instances.")], signature)
     columns = _columns(value, signature)
     arrays = {spec.name: _array(columns[spec.name], spec) for spec in signature.inputs} if columns else {}
@@ -120,11 +126,11 @@ def _row_faults(row: Any, signature: Signature, pointer: str) -> Iterator[Fault]
         if len(specs) == 1:
             yield from _value_faults(row, signature.inputs[0], pointer)
         else:
-            detail = f"{shown(row)} came; expected an object with the inputs {', '.join(map(repr, specs))}."
+            detail = f"{_shown(row)} came; expected an object with the inputs {', '.join(map(repr, specs))}."
             yield Fault(pointer=pointer, detail=detail)
         return
     for name in [name for name in specs if name not in row]:
-        yield Fault(pointer=pointer, detail=f"The input {name!r} is missing: it is {expected(specs[name])}.")
+        yield Fault(pointer=pointer, detail=f"The input {name!r} is missing: it is {_described(specs[name])}.")
     for name in row:
         if name not in specs:
             detail = f"There is no input {str(name)[:64]!r}; the inputs are {', '.join(map(repr, specs))}."
@@ -157,10 +163,10 @@ def _nested_faults(value: Any, shape: tuple[int | None, ...], spec: TensorSpec, 
     if not shape:
         detail = _number_fault(value, spec.dtype)
         if detail:
-            yield Fault(pointer=pointer, detail=f"{detail} The input {spec.name!r} is {expected(spec)}.")
+            yield Fault(pointer=pointer, detail=f"{detail} The input {spec.name!r} is {_described(spec)}.")
     elif not isinstance(value, list) or not value or len(value) != (shape[0] or len(value)):
         due = "at least 1 element" if shape[0] is None else f"{shape[0]} element{'' if shape[0] == 1 else 's'}"
-        detail = f"{shown(value)} came; expected a list of {due} here. The input {spec.name!r} is {expected(spec)}."
+        detail = f"{_shown(value)} came; expected a list of {due} here. The input {spec.name!r} is {_described(spec)}."
         yield Fault(pointer=pointer, detail=detail)
     else:
         for i, element in enumerate(value):
@@ -169,10 +175,11 @@ def _nested_faults(value: Any, shape: tuple[int | None, ...], spec: TensorSpec, 
 
 def _number_fault(value: Any, dtype: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{shown(value)} came; expected a number."
+        return f"{_shown(value)} came; expected a number."
     if _cast_one(value, dtype):
         return None
-    return f"The number {shown(value)} came; expected one that fits {dtype}{'' if dtype.startswith('float') else ', whole'}."
+    due = "a finite number" if dtype.startswith("float") else "a whole number"
+    return f"{_shown(value)} came; expected {due} that fits {dtype}."
 
 
 def _cast_one(value: float, dtype: str) -> bool:
@@ -186,8 +193,8 @@ def _unequal_rows(rows: list[Any], signature: Signature, pointer: str) -> Iterat
         shapes = [np.shape(row[spec.name] if isinstance(row, dict) else row) for row in rows]
         for i in islice((i for i, shape in enumerate(shapes) if shape != shapes[0]), _MOST_ROWS):
             detail = (
-                f"The input {spec.name!r} has the shape {list(shapes[i])} here and {list(shapes[0])} in row 0. The rows of "
-                "one request must be equally long: pad them, or send them in requests of their own."
+                f"The input {spec.name!r} has the shape {list(shapes[i])} here and {list(shapes[0])} in row 0. The rows "
+                "of one request must be equally long: pad them, or send them in requests of their own."
             )
             yield Fault(pointer=f"{pointer}/{i}", detail=detail)
 
@@ -199,6 +206,48 @@ def _escaped(name: object) -> str:
 def _invalid(faults: list[Fault], signature: Signature) -> Invalid:
     return Invalid(
         f"The instances do not fit the model's inputs; the first fault is at {faults[0].pointer}: {faults[0].detail} "
-        f"A valid instance is {example(signature)}.",
+        f"A valid instance is {_instance(signature)}.",
         faults,
     )
+
+
+def _described(spec: TensorSpec) -> str:
+    """Describe an input in words: "a list of 7 lists of 3 float32 numbers"."""
+    number = f"{spec.dtype} number"
+    if not spec.shape:
+        return f"one {number}"
+    sizes = ["any number of" if size is None else str(size) for size in spec.shape]
+    inner = f"{number}{'' if spec.shape[-1] == 1 else 's'}"
+    return "a list of " + " lists of ".join(sizes) + f" {inner}"
+
+
+def _shown(value: object) -> str:
+    """Show a JSON value as the client wrote it, cut short."""
+    if isinstance(value, list):
+        return f"A list of {len(value)}"
+    if isinstance(value, dict):
+        return "An object"
+    if isinstance(value, str):
+        return f"The string {json.dumps(value[:_LONGEST])}"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        # Python refuses to write an integer of more than 4300 digits.
+        return f"an integer of {value.bit_length()} bits"
+    return json.dumps(value, default=str)
+
+
+def _instance(signature: Signature) -> str:
+    """Write an instance that fits the signature, as JSON where it is short."""
+    parts = {spec.name: _example(spec) for spec in signature.inputs}
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return "{" + ", ".join(f"{json.dumps(name)}: {part}" for name, part in parts.items()) + "}"
+
+
+def _example(spec: TensorSpec) -> str:
+    shape = [_SOME_STEPS if size is None else size for size in spec.shape]
+    if math.prod(shape) > _MOST_NUMBERS:
+        return _described(spec)
+    value: Any = 0.5 if spec.dtype.startswith("float") else 1
+    for size in reversed(shape):
+        value = [value] * size
+    return json.dumps(value)

@@ -44,8 +44,8 @@ class TensorFlowClient:
             send(connection, {"version": version_id}, arrays)
             if not connection.poll(self._timeout):
                 raise Unavailable(
-                    f"The TensorFlow process, which serves this model, gave no answer within {self._timeout:g} seconds; "
-                    "send fewer instances, or repeat the request.",
+                    f"The TensorFlow process, which serves this model, gave no answer within {self._timeout:g} "
+                    "seconds; send fewer instances, or repeat the request.",
                     retry_after=1,
                 )
             return receive(connection)

@@ -1,10 +1,10 @@
-"""Names for rows: a prefix that says what the row is, and a ULID, so that sorting by name is sorting by age."""
+"""Ids: a prefix that says what is named, and a ULID, so that sorting by id is sorting by age."""
 
 from typing import Literal
 
 from ulid import ULID
 
-Prefix = Literal["job", "ds", "mod", "ver", "sup"]
+Prefix = Literal["job", "ds", "mod", "ver", "sup", "req"]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -17,7 +17,7 @@ from service.registry.models import NewVersion, Version, publish
 from service.registry.page import Page, after, cut
 from service.registry.tables import Status, datasets, epochs, jobs
 
-__all__ = ["TRANSITIONS", "Failure", "Held", "Job", "Jobs", "NewJob", "Progress", "Status"]
+__all__ = ["TRANSITIONS", "Failure", "Held", "Job", "Jobs", "NewJob", "NewVersion", "Progress", "Status", "Version"]
 
 #: The legal moves, and there are no others.
 TRANSITIONS = {

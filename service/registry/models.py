@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
@@ -11,8 +11,6 @@ from service.registry.database import Database
 from service.registry.ids import new_id
 from service.registry.page import Page, after, cut
 from service.registry.tables import ACTIVE, jobs, models, versions
-
-Engine = Literal["onnxruntime", "tensorflow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +27,9 @@ class Model:
 class NewVersion:
     """What a successful job has made, before the registry gives it a number.
 
-    `engine` is what serves it, and `engine_reason` says why that is not ONNX Runtime; `max_difference` is the largest
-    one between ONNX Runtime's predictions and Keras's. `size_bytes` is what its files take.
+    `engine` is what serves it, "onnxruntime" or "tensorflow", and `engine_reason` says why it is the latter;
+    `max_difference` is the largest one between ONNX Runtime's predictions and Keras's. `size_bytes` is what its files
+    take.
     """
 
     id: str
@@ -49,7 +48,7 @@ class NewVersion:
     dataset_sha256: str
     weights_sha256: str
     size_bytes: int
-    engine: Engine
+    engine: str
     engine_reason: str | None
     max_difference: float | None
     libraries: dict[str, str]

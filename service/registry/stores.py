@@ -40,7 +40,9 @@ class DatasetStore:
         try:
             form = format_of(media_type, spooled.path)
             with self._folder() as folder:
-                return self.keep(Draft(folder=folder, format=form, arrays=read(spooled.path, form, folder, options)), now)
+                return self.keep(
+                    Draft(folder=folder, format=form, arrays=read(spooled.path, form, folder, options)), now
+                )
         finally:
             spooled.path.unlink(missing_ok=True)
 

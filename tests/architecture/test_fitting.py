@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from service.architecture import catalog
 from service.architecture.compilation import Compilation
 from service.architecture.fitting import Fitting, check_fit, reported_names, training_rows
 from service.data.arrays import ArrayFacts
@@ -22,9 +23,13 @@ def targets(*sample: int, low: float = 0, high: float = 2, integral: bool = True
 
 def compiled(**metrics: tuple[Any, ...]) -> Compilation:
     """A compilation with these metrics for each output; a single output without any when none are given."""
-    by_output = metrics or {"out": ()}
+    by_output = {output: tuple(map(normal, given)) for output, given in (metrics or {"out": ()}).items()}
     losses = dict.fromkeys(by_output, "MeanSquaredError")
     return Compilation(optimizer="SGD", loss=losses, metrics=by_output, loss_weights=dict.fromkeys(by_output, 1.0))
+
+
+def normal(metric: Any) -> Any:
+    return metric if isinstance(metric, str) else catalog.check("metric", metric, "/metric", [])
 
 
 def check(
@@ -108,7 +113,7 @@ def test_a_fitting_survives_json() -> None:
         ({"class_weight": {"1": float("inf")}}, "/fit/class_weight/1"),
         ({"callbacks": "EarlyStopping"}, "/fit/callbacks"),
         ({"callbacks": ["TerminateOnNaN"] * 17}, "/fit/callbacks"),
-        ({"callbacks": ["TerminateOnNaN", "nope"]}, "/fit/callbacks/1"),
+        ({"callbacks": ["TerminateOnNaN", "nope"]}, "/fit/callbacks/1/type"),
         ({"validation_split": 0.2, "validation_data": "some-id"}, "/fit/validation_split"),
         ({"validation_split": 0.2, "validation_freq": 2}, "/fit/validation_freq"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from service.errors import StorageFull, Unavailable
 from service.registry import database as module
@@ -34,9 +34,8 @@ def test_one_process_may_checkpoint_by_itself(open_database: Callable[..., Datab
 
 def test_a_write_that_raises_is_undone(database: Database) -> None:
     """Nothing of a transaction stays when its block raises."""
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(text("INSERT INTO models VALUES ('m', 'mod_1', '2026-01-01 00:00:00.000000', 1)"))
-        raise ZeroDivisionError
+    with pytest.raises(IntegrityError):
+        _insert_model_twice(database)
     with database.read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM models")) == 0
 
@@ -120,7 +119,7 @@ def test_a_full_disk_is_a_full_storage(database: Database) -> None:
 def test_other_errors_of_the_database_are_not_disguised(database: Database) -> None:
     """A wrong statement is our fault, not the client's moment."""
     with pytest.raises(OperationalError, match="no such table"), database.read() as connection:
-        connection.execute(text("SELECT * FROM nothing"))
+        connection.execute(text("SELECT * FROM unknown"))
 
 
 def test_ping_answers_and_a_closed_database_opens_again(database: Database) -> None:
@@ -147,3 +146,9 @@ def test_postgresql_needs_no_checkpoint_and_inserts_in_its_own_dialect() -> None
     database = Database("postgresql+psycopg://user:secret@nowhere/kerasd")
     assert not database.is_sqlite
     assert database.checkpoint()
+
+
+def _insert_model_twice(database: Database) -> None:
+    with database.write() as connection:
+        for key in ("mod_1", "mod_2"):
+            connection.execute(text(f"INSERT INTO models VALUES ('m', '{key}', '2026-01-01 00:00:00.000000', 1)"))
