@@ -23,9 +23,7 @@ UPLOADS = {
 }
 
 
-def blueprint(
-    datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Callable[[], datetime]
-) -> Blueprint:
+def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Callable[[], datetime]) -> Blueprint:
     """The routes of data sets."""
     routes = Blueprint("datasets", __name__, url_prefix="/v1/datasets")
 

@@ -1,8 +1,8 @@
 """Turns every exception into a problem (RFC 9457); no view catches anything.
 
-    KerasdError     its own status and sentence
-    HTTPException   its own response (a 405 keeps its Allow header), with our body
-    anything else   500, logged with its trace under the request's id; nothing of it leaves
+KerasdError     its own status and sentence
+HTTPException   its own response (a 405 keeps its Allow header), with our body
+anything else   500, logged with its trace under the request's id; nothing of it leaves
 """
 
 from http import HTTPStatus

@@ -73,7 +73,7 @@ def check_compile(
         return None
     before, names = len(faults), tuple(outputs)
     faults.extend(
-        _fault(at(pointer, key), f"compile has no {key!r}; leave it out, or use one of {listed(_KEYS)}.")
+        _fault(at(pointer, key), f"compile has no {shown(key)}; leave it out, or use one of {listed(_KEYS)}.")
         for key in value
         if key not in _KEYS
     )
@@ -113,7 +113,7 @@ def _by_output(value: Any, names: _Names, pointer: str, faults: list[Fault], nee
         keys = names or map(str, range(len(value)))
         return {name: (value[index], f"{pointer}/{index}") for index, name in enumerate(keys)}
     faults.extend(
-        _fault(at(pointer, key), f"The network has no output {key!r}; its outputs are {listed(names)}.")
+        _fault(at(pointer, key), f"The network has no output {shown(key)}; its outputs are {listed(names)}.")
         for key in value
         if names and key not in names
     )
@@ -199,12 +199,12 @@ def _match_targets(y: Sequence[ArrayFacts], names: _Names) -> Generator[Fault, N
     """Return each output's targets: one array for a single output, else an array by each output's name."""
     if len(y) == len(names) == 1 and y[0].name in (None, names[0]):
         return {names[0]: (y[0], _Y if y[0].name is None else at(_Y, y[0].name))}
-    arrays = {facts.name: facts for facts in y}
-    if None in arrays:
+    arrays = {facts.name: facts for facts in y if facts.name is not None}
+    if len(arrays) < len(y):
         yield _fault(_Y, f"y is one array without a name; send an object with an array for each of {listed(names)}.")
         return {}
     for extra in (name for name in arrays if name not in names):
-        came = f"y has an array for {extra!r}, which is no output of the network"
+        came = f"y has an array for {shown(extra)}, which is no output of the network"
         yield _fault(at(_Y, extra), f"{came}; leave it out, or name it as one of {listed(names)}.")
     for name in (name for name in names if name not in arrays):
         yield _fault(_Y, f"y has no array for the output {name!r}; add one under that name.")

@@ -79,17 +79,15 @@ def check_fit(
         return None
     before = len(faults)
     fitting = _read(value, pointer, faults)
-    if rows is not None:
-        _check_rows(fitting, rows, pointer, faults)
-    _check_validation(fitting, pointer, faults)
+    sound = len(faults) == before
     if fitting.class_weight is not None:
         weighted = f"{pointer}/class_weight"
         faults.extend(_fault(weighted, detail) for detail in _class_faults(fitting, compilation, y, sample_weighted))
-    if compilation is not None:
-        names = reported_names(compilation, fitting.validates)
-        for index, callback in enumerate(fitting.callbacks):
-            place = f"{pointer}/callbacks/{index}"
-            faults.extend(_fault(place, detail) for detail in _monitor_faults(callback, names, compilation))
+    # The other checks compare arguments, and would only blame the default that stands for a faulty one.
+    if sound:
+        _check_rows(fitting, rows, pointer, faults)
+        _check_validation(fitting, pointer, faults)
+        _check_monitors(fitting, compilation, pointer, faults)
     return None if len(faults) > before else fitting
 
 
@@ -129,7 +127,7 @@ def _read(value: dict[str, Any], pointer: str, faults: list[Fault]) -> Fitting:
     """Read each argument by itself; a faulty one gets its default, so that the others are still checked."""
     allowed = [field.name for field in fields(Fitting)]
     faults.extend(
-        _fault(at(pointer, key), f"fit has no {key!r}; leave it out, or use one of {listed(allowed)}.")
+        _fault(at(pointer, key), f"fit has no {shown(key)}; leave it out, or use one of {listed(allowed)}.")
         for key in value
         if key not in allowed
     )
@@ -218,8 +216,10 @@ _READERS: dict[str, Callable[[object, str, list[Fault]], Any]] = {
 }
 
 
-def _check_rows(fitting: Fitting, rows: int, pointer: str, faults: list[Fault]) -> None:
+def _check_rows(fitting: Fitting, rows: int | None, pointer: str, faults: list[Fault]) -> None:
     """Check that both sides of the split have a row, as Keras does too, and that the job has an end."""
+    if rows is None:
+        return
     training = training_rows(rows, fitting.validation_split)
     if fitting.validation_split > 0 and not 0 < training < rows:
         came = f"validation_split {fitting.validation_split:g} of {rows} row(s) leaves {training} to train on"
@@ -276,6 +276,15 @@ def _classes(y: ArrayFacts) -> int | None:
         return int(y.maximum) + 1 if y.integral and y.minimum >= 0 else None
     one_hot = len(size) == 1 and y.minimum >= 0 and y.maximum <= 1
     return size[0] if one_hot else None
+
+
+def _check_monitors(fitting: Fitting, compilation: Compilation | None, pointer: str, faults: list[Fault]) -> None:
+    if compilation is None:
+        return
+    names = reported_names(compilation, fitting.validates)
+    for index, callback in enumerate(fitting.callbacks):
+        place = f"{pointer}/callbacks/{index}"
+        faults.extend(_fault(place, detail) for detail in _monitor_faults(callback, names, compilation))
 
 
 def _monitor_faults(callback: dict[str, Any], names: tuple[str, ...], compilation: Compilation) -> Iterator[str]:

@@ -193,8 +193,8 @@ def _unequal_rows(rows: list[Any], signature: Signature, pointer: str) -> Iterat
         shapes = [np.shape(row[spec.name] if isinstance(row, dict) else row) for row in rows]
         for i in islice((i for i, shape in enumerate(shapes) if shape != shapes[0]), _MOST_ROWS):
             detail = (
-                f"The input {spec.name!r} has the shape {list(shapes[i])} here and {list(shapes[0])} in row 0. The rows "
-                "of one request must be equally long: pad them, or send them in requests of their own."
+                f"The input {spec.name!r} has the shape {list(shapes[i])} here and {list(shapes[0])} in row 0. The "
+                "rows of one request must be equally long: pad them, or send them in requests of their own."
             )
             yield Fault(pointer=f"{pointer}/{i}", detail=detail)
 

@@ -70,7 +70,9 @@ class _Model:
         from service.inference.export import forward
 
         stored = json.loads((folder / "network.json").read_text())
-        network = read_architecture(stored["architecture"])
+        network = read_architecture(stored["architecture"], "/architecture", faults := [])
+        if network is None:
+            raise ValueError(f"This release no longer reads the version's architecture: {faults[0].detail}")
         shapes = {name: tuple(shape) for name, shape in stored["input_shapes"].items()}
         model = build(network, shapes)
         model.load_weights(folder / "model.keras")

@@ -6,15 +6,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
 from service.errors import KerasdError, StorageFull, Unavailable
 
+#: PostgreSQL's advisory locks are numbers; this one is ours by agreement only: "kerasd" in ASCII.
+_MIGRATION_LOCK = int.from_bytes(b"kerasd", "big")
 _WAL_RACE_ENDS = (3, 51, 3)
 #: Errors that pass by themselves, as SQLite and PostgreSQL (SQLSTATE) name them.
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03", "57P03"}
@@ -36,10 +37,9 @@ class Database:
     def __init__(self, url: str, *, checkpoints: bool = False) -> None:
         self._url = make_url(url)
         self._checkpoints = checkpoints
-        self._lock = Lock()
-        self._engine: Engine | None = None
-        self._process = os.getpid()
-        self._inherited: list[Engine] = []
+        # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
+        # since closing one end would disturb the other.
+        self._engines: dict[int, Engine] = {}
 
     @property
     def is_sqlite(self) -> bool:
@@ -47,7 +47,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database until the block ends."""
+        """Give a connection to read from; on SQLite it sees one state of the database until the block ends.
+
+        Raises Unavailable when the database does not answer.
+        """
         with _problems(), self._own_engine().begin() as connection:
             yield connection
 
@@ -59,6 +62,14 @@ class Database:
         come within 10 s, and StorageFull when the disk is full.
         """
         with _problems(), self._own_engine().execution_options(writes=True).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def migrate(self) -> Iterator[Connection]:
+        """Give a connection as `write` does, alone among all that call this, on PostgreSQL too."""
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             yield connection
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
@@ -89,21 +100,14 @@ class Database:
 
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""
-        with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None and self._process == os.getpid():
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
             engine.dispose()
 
     def _own_engine(self) -> Engine:
-        with self._lock:
-            if self._engine is not None and self._process != os.getpid():
-                # A connection that came through a fork is the parent's: it is neither used nor closed here, since
-                # closing one end of it would disturb the other.
-                self._inherited.append(self._engine)
-                self._engine = None
-            if self._engine is None:
-                self._engine, self._process = self._new_engine(), os.getpid()
-            return self._engine
+        engine = self._engines.get(os.getpid())
+        # Of two threads that both find none, one's is kept; the other's has not connected yet, and is just dropped.
+        return engine or self._engines.setdefault(os.getpid(), self._new_engine())
 
     def _new_engine(self) -> Engine:
         # JSON has no NaN, and PostgreSQL refuses it: better to learn of one here than from a client.

@@ -14,8 +14,8 @@ def upgrade(url: str) -> None:
     """Create or migrate the tables, wholly or not at all; a database that is up to date stays as it is."""
     database = Database(url)
     try:
-        # On SQLite this transaction makes a second process that starts at the same time wait, and then find all done.
-        with database.write() as connection:
+        # A second process that starts at the same time waits here, and then finds all done.
+        with database.migrate() as connection:
             config = Config()
             # The value is interpolated, so that a percent sign in the path has to be doubled.
             config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))

@@ -178,9 +178,7 @@ def _save(
     )
 
 
-def _export(
-    model: keras.Model, signature: Signature, assignment: Assignment, x: dict[str, np.ndarray]
-) -> Exported:
+def _export(model: keras.Model, signature: Signature, assignment: Assignment, x: dict[str, np.ndarray]) -> Exported:
     sample = {spec.name: np.asarray(x[spec.name][:COMPARED_ROWS], dtype=spec.dtype) for spec in signature.inputs}
     return export(model, signature, sample, assignment.work_folder / "model.onnx")
 

@@ -1,6 +1,6 @@
 """What happens between a POST and a queued job: every check, the plan, and only then anything that lasts.
 
-    submit -> _with_data (find the data set, or read inline data into a draft) -> _check -> keep the draft, queue the job
+submit -> _with_data (find the data set, or read inline data into a draft) -> _check -> keep the draft, queue the job
 """
 
 import secrets
@@ -141,9 +141,7 @@ class Submissions:
         activations = {} if network is None else _output_activations(network)
         compilation = check_compile(submission.compile, outputs, y, activations, "/compile", faults)
         rows = x[0].rows if x else None
-        fitting = check_fit(
-            submission.fit, rows, compilation, y, "/fit", faults, sample_weighted=bool(weights)
-        )
+        fitting = check_fit(submission.fit, rows, compilation, y, "/fit", faults, sample_weighted=bool(weights))
         if fitting is not None and fitting.validation_data is not None:
             self._check_validation_data(fitting.validation_data, arrays, faults)
         if faults or plan is None or compilation is None or fitting is None:

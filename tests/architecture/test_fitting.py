@@ -131,6 +131,20 @@ def test_all_faults_come_at_once() -> None:
     assert len(faults) == 6
 
 
+def test_a_faulty_argument_is_not_blamed_twice() -> None:
+    """A refused value does not make further faults of what depends on it."""
+    early = {"type": "EarlyStopping", "monitor": "val_loss"}
+    assert the_fault({"validation_split": 2, "callbacks": [early]}).pointer == "/fit/validation_split"
+    assert the_fault({"epochs": 0, "validation_split": 0.2, "validation_freq": 5}).pointer == "/fit/epochs"
+
+
+def test_without_a_compilation_the_monitors_wait() -> None:
+    """When `compile` is faulty, what `fit` monitors is not held against it."""
+    faults: list[Fault] = []
+    assert check_fit({"callbacks": ["EarlyStopping"]}, ROWS, None, (), "/fit", faults) is not None
+    assert faults == []
+
+
 @pytest.mark.parametrize(("rows", "split"), [(100, 0.2), (10, 0.33), (3, 0.5), (7, 0.1), (1000, 0.07)])
 def test_the_split_is_that_of_keras(rows: int, split: float) -> None:
     """Keras keeps as many of the first rows for training."""
@@ -183,6 +197,12 @@ def test_class_weights_without_their_classes_are_refused(y: tuple[ArrayFacts, ..
     assert words in fault.detail
 
 
+def test_class_weights_of_a_dry_run_need_no_data() -> None:
+    """Without targets, class weights are only checked for their form and for a single output."""
+    accepted({"class_weight": {"7": 1}}, None)
+    assert "several outputs" in the_fault({"class_weight": {"7": 1}}, None, compiled(a=(), b=())).detail
+
+
 def test_class_weights_exclude_sample_weights() -> None:
     """Keras takes only one of the two."""
     assert "sample_weight" in the_fault({"class_weight": {"1": 1}}, y=(targets(),), sample_weighted=True).detail
@@ -192,6 +212,13 @@ def test_callbacks_come_back_with_all_their_arguments() -> None:
     """A name alone becomes the callback with its defaults."""
     (callback,) = accepted({"callbacks": ["EarlyStopping"], "validation_split": 0.2}).callbacks
     assert (callback["type"], callback["monitor"], callback["patience"]) == ("EarlyStopping", "val_loss", 0)
+
+
+def test_a_callback_without_arguments_monitors_nothing() -> None:
+    """TerminateOnNaN has nothing to fill in, and is an object like the others; `shuffle` may be turned off."""
+    fitting = accepted({"callbacks": ["TerminateOnNaN"], "shuffle": False})
+    assert fitting.callbacks == ({"type": "TerminateOnNaN"},)
+    assert not fitting.shuffle
 
 
 @pytest.mark.parametrize("monitor", ["loss", "val_loss", "accuracy", "val_accuracy", "auc", "val_auc_3"])

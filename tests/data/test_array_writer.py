@@ -13,8 +13,6 @@ from service.data.array_writer import ArrayWriter, FaultList, Intake, ReadOption
 from service.data.arrays import ArrayFacts
 from service.errors import Invalid, TooLarge
 
-PART_DTYPES = [("x", "float32"), ("y", "float32"), ("sample_weight", "float32")]
-
 
 def written(folder: Path, facts: ArrayFacts) -> np.ndarray[Any, Any]:
     return np.load(folder / facts.filename)
@@ -43,7 +41,9 @@ def test_floats_written_in_any_chunks_read_equal(tmp_path: Path, array: np.ndarr
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(array=hnp.arrays(np.int64, hnp.array_shapes(max_dims=3, max_side=5), elements=st.integers(-(2**53) + 1, 2**53 - 1)))
+@given(
+    array=hnp.arrays(np.int64, hnp.array_shapes(max_dims=3, max_side=5), elements=st.integers(-(2**53) + 1, 2**53 - 1))
+)
 def test_whole_numbers_read_equal_and_take_the_smallest_integer_type(
     tmp_path: Path, array: np.ndarray[Any, Any]
 ) -> None:
@@ -51,7 +51,7 @@ def test_whole_numbers_read_equal_and_take_the_smallest_integer_type(
     writer = ArrayWriter(tmp_path, "y")
     writer.append(array.tolist())
     facts = writer.finish()
-    fits = -(2**31) <= array.min() and array.max() < 2**31
+    fits = array.min() >= -(2**31) and array.max() < 2**31
     assert facts.dtype == ("int32" if fits else "int64")
     assert facts.integral
     np.testing.assert_array_equal(written(tmp_path, facts), array)

@@ -61,7 +61,9 @@ def test_networks_of_a_course_learn(service: Service, name: str) -> None:
 def as_csv(x: np.ndarray, y: np.ndarray, names: list[str]) -> bytes:
     """A CSV file with a header; the last column is the target."""
     file = io.BytesIO()
-    np.savetxt(file, np.column_stack([x, y]), delimiter=",", header=",".join([*names, "malignant"]), comments="", fmt="%.8g")
+    np.savetxt(
+        file, np.column_stack([x, y]), delimiter=",", header=",".join([*names, "malignant"]), comments="", fmt="%.8g"
+    )
     return file.getvalue()
 
 

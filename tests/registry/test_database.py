@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from service.errors import StorageFull, Unavailable
 from service.registry import database as module
 from service.registry.database import Database, wal_race_possible
 from service.registry.jobs import Job
+from service.registry.tables import models
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000, "wal_autocheckpoint": 0}
 
@@ -58,6 +60,8 @@ def test_threads_take_turns_in_writing(database: Database, submit: Callable[...,
     assert len(set(submitted)) == 40
 
 
+# Newer Pythons warn of a fork beside threads, which other tests of the same run may have started.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_opens_connections_of_its_own(database: Database, submit: Callable[..., Job]) -> None:
     """A child that inherits the database writes without disturbing its parent."""
     submit()
@@ -146,6 +150,7 @@ def test_postgresql_needs_no_checkpoint_and_inserts_in_its_own_dialect() -> None
     database = Database("postgresql+psycopg://user:secret@nowhere/kerasd")
     assert not database.is_sqlite
     assert database.checkpoint()
+    assert isinstance(database.insert(models), postgresql.Insert)
 
 
 def _insert_model_twice(database: Database) -> None:

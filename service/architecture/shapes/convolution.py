@@ -24,7 +24,7 @@ def slid(layer: Layer, spatial: Shape, window: tuple[int, ...], strides: tuple[i
     for size, reach in zip(spatial, window, strict=True):
         if size is not None and size < reach:
             raise ShapeError(
-                f"{layer.type} got samples of {show(spatial)} steps or pixels, smaller than its window of {show(window)}; "
+                f"{layer.type} got samples of {show(spatial)} steps or pixels, below its window of {show(window)}; "
                 f'lower {argument}, take padding "same", or use fewer such layers before it.',
                 argument,
             )

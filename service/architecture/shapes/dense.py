@@ -162,7 +162,7 @@ def _einsum_output(layer: Layer, shape: Shape, y: str, skipped: int, left: bool)
     return [None, *given, *shape[len(shape) - skipped :]]
 
 
-def _check_shared(layer: Layer, sizes_in: dict[str, int | None], sizes_out: dict[str, int | None], batch: str) -> None:
+def _check_shared(layer: Layer, sizes_in: dict[str, int | None], sizes_out: dict[str, int | None]) -> None:
     for letter, size in sizes_in.items():
         wanted = sizes_out.get(letter)
         if wanted is not None and wanted != size:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
-from typing import Any
 
 from service.architecture.network import Layer, Shape
 
@@ -36,11 +35,6 @@ Infer = Callable[[Layer, Sequence[Shape]], LayerShape]
 def show(shape: Sequence[int | None]) -> str:
     """Write a shape as clients read it: `(28, 28, 1)`, `(None, 8)`, `(20,)`."""
     return str(tuple(shape))
-
-
-def number(value: int | None) -> int:
-    """Count an argument that was left out as 0."""
-    return value or 0
 
 
 def tuple_of(layer: Layer, argument: str, length: int) -> tuple[int, ...]:
@@ -76,7 +70,7 @@ def _how_to_fit(shape: Shape, axes: Sequence[str]) -> str:
 
 
 def _reshaped(shape: Shape, rank: int, image: bool) -> list[int] | None:
-    """Guess a target shape that makes `rank` axes of samples whose every size is known; None when there is no good one."""
+    """Guess a target shape of `rank` axes for samples whose every size is known; None when there is no good one."""
     sizes = [size for size in shape if size is not None]
     if not sizes or len(sizes) < len(shape):
         return None
@@ -156,8 +150,3 @@ def reject_channels_first(layer: Layer) -> None:
 def same(layer: Layer, shape: Shape) -> LayerShape:
     """The rule of layers that change neither the shape nor keep weights."""
     return LayerShape(output_shape=shape)
-
-
-def argument(layer: Layer, name: str, default: Any = None) -> Any:
-    """Give an argument that only some versions of the catalog offer."""
-    return layer.arguments.get(name, default)

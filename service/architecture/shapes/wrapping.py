@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service.architecture.network import Layer, Shape
-from service.architecture.shapes.rule import Infer, LayerShape, ShapeError, show, tuple_of
+from service.architecture.shapes.rule import Infer, LayerShape, ShapeError, show
 
 WrapperRule = Callable[[Layer, Shape, Infer], LayerShape]
 
