@@ -17,8 +17,19 @@ from service.errors import Fault, MalformedRequest, TooLarge
 
 MAX_DIRECTORY_BYTES: Final = 2**20
 _PREFIX_BYTES: Final = 2**16
+_TAIL_BYTES: Final = 2**17
 _COPY_BYTES: Final = 2**20
 _ENCRYPTED: Final = 1
+#: What the zip reader raises for a damaged file, by the place of the damage.
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,
+)
 #: Where values are kept until all of them are known, by the kind and the size in bytes of their dtype.
 _STORED: Final = {
     "b1": "int32", "i1": "int32", "i2": "int32", "i4": "int32", "u1": "int32", "u2": "int32",
@@ -55,22 +66,23 @@ def read_npz(path: Path, intake: Intake) -> None:
             _check_total(archive, intake)
             for info in archive.infolist():
                 _take_member(archive, info, intake)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError, OverflowError) as error:
+    except _DAMAGE as error:
         raise _damaged(str(error)) from error
 
 
 def _check_directory(path: Path) -> None:
     """Refuse a directory of members that is too long to be read whole, as the zip reader would."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, size - _PREFIX_BYTES))
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         tail = file.read()
+    # The zip reader looks at these same places: the very end, else the last mark; and for zip64 right before it.
+    end = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" else tail.rfind(b"PK\x05\x06")
     sizes = [0]
-    if (end := tail.rfind(b"PK\x05\x06")) >= 0 and len(tail) >= end + 22:
+    if 0 <= end <= len(tail) - 22:
         declared = struct.unpack_from("<L", tail, end + 12)[0]
         sizes.append(0 if declared == 0xFFFFFFFF else declared)
-    if (end := tail.rfind(b"PK\x06\x06")) >= 0 and len(tail) >= end + 56:
-        sizes.append(struct.unpack_from("<Q", tail, end + 40)[0])
+    if end >= 76 and tail[end - 76 : end - 72] == b"PK\x06\x06":
+        sizes.append(struct.unpack_from("<Q", tail, end - 36)[0])
     if max(sizes) > MAX_DIRECTORY_BYTES:
         raise TooLarge(
             "The zip file lists far more members than a data set can have. Send x, y and sample_weight only."

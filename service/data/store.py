@@ -112,6 +112,11 @@ class FileStore:
                 entry.unlink(missing_ok=True)
         return len(stale)
 
+    def clean_attempts(self) -> None:
+        """Remove every working folder; only for a supervisor that starts, when no job is running."""
+        for folder in (self._root / "attempts").iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _path(self, kind: Kind, item_id: str) -> Path:
         if not _ID.fullmatch(item_id):
             raise NotFound(

@@ -48,7 +48,7 @@ class NewVersion:
     dataset_sha256: str
     weights_sha256: str
     size_bytes: int
-    engine: str
+    engine: Literal["onnxruntime", "tensorflow"]
     engine_reason: str | None
     max_difference: float | None
     libraries: dict[str, str]

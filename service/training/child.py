@@ -19,7 +19,9 @@ import tensorflow as tf
 from service.architecture import build
 from service.architecture.graph import read_architecture
 from service.architecture.network import Network
+from service.data.arrays import Part
 from service.data.store import load
+from service.errors import Fault
 from service.inference.export import Exported, export
 from service.inference.signature import Signature, TensorSpec
 from service.training import engine
@@ -78,7 +80,8 @@ def _train(connection: "Connection[Any, Any]", assignment: Assignment) -> Finish
 
 
 def _network(assignment: Assignment) -> Network:
-    network = read_architecture(assignment.architecture, "/architecture", faults := [])
+    faults: list[Fault] = []
+    network = read_architecture(assignment.architecture, "/architecture", faults)
     if network is None:
         raise ValueError(f"The stored architecture is no longer valid: {faults}")
     return network
@@ -126,7 +129,7 @@ def _tuple(stored: StoredArrays, network: Network, inputs: Sequence[str]) -> tup
     return (x, y) if weight is None else (x, y, weight)
 
 
-def _by_name(stored: StoredArrays, part: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _by_name(stored: StoredArrays, part: Part, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of `part` in the order of `names`; a single array without a name belongs to the only name."""
     arrays = load(stored.folder, stored.arrays, part)
     if set(arrays) == {None}:

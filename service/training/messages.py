@@ -72,7 +72,7 @@ class Finished:
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     weights_sha256: str
-    engine: str
+    engine: Literal["onnxruntime", "tensorflow"]
     engine_reason: str | None
     max_difference: float | None
     libraries: dict[str, str]

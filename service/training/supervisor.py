@@ -38,6 +38,9 @@ RENEW_SECONDS = 0.5
 #: How often the write-ahead log is folded into the database, in seconds; only this process does it.
 CHECKPOINT_SECONDS = 10.0
 
+#: An upload that nothing was added to for this long, in seconds, belongs to a process that is gone.
+UNFINISHED_SECONDS = 24 * 3600.0
+
 log = structlog.get_logger()
 
 
@@ -95,6 +98,7 @@ class Supervisor:
         for job_id in self._jobs.requeue_lost(self._host, _now()):
             log.info("job_requeued", job_id=job_id, reason="its supervisor is gone")
         self._store.clean_attempts()
+        self._store.clean_incoming(UNFINISHED_SECONDS)
 
     def _turn(self) -> None:
         self._keep_house()

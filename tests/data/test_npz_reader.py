@@ -152,7 +152,7 @@ def test_members_that_are_no_arrays_are_faults(tmp_path: Path, content: bytes) -
     assert pointers_of(tmp_path, body) == ["/x"]
 
 
-def test_members_sent_twice_or_by_rare_methods_are_faults(tmp_path: Path) -> None:
+def test_members_packed_by_rare_methods_are_faults(tmp_path: Path) -> None:
     """Only stored and deflated members are read."""
     body = zipped({"x.npy": npy(np.ones((1, 1))), "y.npy": npy(np.ones(1))}, zipfile.ZIP_BZIP2)
     assert pointers_of(tmp_path, body) == ["/x", "/y"]
@@ -188,6 +188,15 @@ def test_a_directory_of_very_many_members_is_too_large(tmp_path: Path, monkeypat
     monkeypatch.setattr(npz_reader, "MAX_DIRECTORY_BYTES", 100)
     with pytest.raises(TooLarge):
         take(tmp_path, zipped({f"x{index}": b"" for index in range(10)}))
+
+
+def test_a_directory_of_zip64_is_measured_too(tmp_path: Path) -> None:
+    """The longer form of the directory's length counts as well."""
+    wide = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 9, 9, 2**40, 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 9, 9, 0xFFFFFFFF, 0, 0)
+    with pytest.raises(TooLarge):
+        take(tmp_path, wide + locator + end)
 
 
 def test_every_truncation_is_told(tmp_path: Path) -> None:

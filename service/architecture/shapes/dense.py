@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import prod
 
 from service.architecture.network import Layer, Shape
 from service.architecture.shapes.rule import (
@@ -17,10 +18,8 @@ from service.architecture.shapes.rule import (
 )
 
 _EQUATION = re.compile(
-    r"(?P<left>\.\.\.)?(?P<x>[a-zA-Z]+)(?P<right>\.\.\.)?,(?P<w>[a-zA-Z]+)->(?P=left)?(\.\.\.)?(?P<y>[a-zA-Z]+)(\.\.\.)?"
-)
-_FORMS = re.compile(
-    r"(?P<left>\.\.\.)?(?P<x>[a-zA-Z]+)(?P<right>\.\.\.)?,(?P<w>[a-zA-Z]+)->(?P<left_out>\.\.\.)?(?P<y>[a-zA-Z]+)(?P<right_out>\.\.\.)?"
+    r"(?P<left>\.\.\.)?(?P<x>[a-zA-Z]+)(?P<right>\.\.\.)?,(?P<w>[a-zA-Z]+)"
+    r"->(?P<left_out>\.\.\.)?(?P<y>[a-zA-Z]+)(?P<right_out>\.\.\.)?"
 )
 
 
@@ -89,31 +88,41 @@ def _spatial_dropout(*axes: str) -> Rule:
 
 
 def _einsum_dense(layer: Layer, shape: Shape) -> LayerShape:
-    x, w, y, skipped_left, skipped = _read_equation(layer, shape)
-    output = _einsum_output(layer, shape, y, skipped, skipped_left)
-    whole = (None, *shape)
-    sizes_in = dict(zip(x, whole[skipped:] if skipped_left else whole, strict=False))
-    sizes_out = dict(zip(y, output[skipped:] if skipped_left else output, strict=False))
-    _check_shared(layer, sizes_in, sizes_out, x[0])
-    kernel = 1
-    for letter in w:
-        kernel *= _letter_size(layer, letter, sizes_out.get(letter, sizes_in.get(letter)))
-    bias = 1 if layer.arguments["bias_axes"] else 0
-    for letter in layer.arguments["bias_axes"] or "":
-        if letter not in sizes_out:
+    output, sizes = _einsum_sizes(layer, shape)
+    bias_axes = layer.arguments["bias_axes"] or ""
+    for letter in bias_axes:
+        if letter not in sizes["output"]:
             raise ShapeError(
-                f"EinsumDense got bias_axes={layer.arguments['bias_axes']!r}, but {letter!r} is not in the output "
-                f"{y!r}; name letters of the output.",
+                f"EinsumDense got bias_axes={bias_axes!r}, but {letter!r} is not in the output of "
+                f"{layer.arguments['equation']!r}; name letters of the output.",
                 "bias_axes",
             )
-        bias *= _letter_size(layer, letter, sizes_out[letter])
-    return LayerShape(output_shape=tuple(output[1:]), trainable=kernel + bias)
+    bias = prod(_letter_size(layer, letter, sizes["output"][letter]) for letter in bias_axes) if bias_axes else 0
+    return LayerShape(output_shape=output, trainable=prod(einsum_kernel(layer, shape)) + bias)
+
+
+def einsum_kernel(layer: Layer, shape: Shape) -> tuple[int, ...]:
+    """Give the shape of the kernel of an EinsumDense for samples of this shape."""
+    _, sizes = _einsum_sizes(layer, shape)
+    return tuple(_letter_size(layer, letter, size) for letter, size in sizes["kernel"].items())
+
+
+def _einsum_sizes(layer: Layer, shape: Shape) -> tuple[Shape, dict[str, dict[str, int | None]]]:
+    """Give the output's shape without the batch, and the size of each letter of the output and of the kernel."""
+    x, w, y, left, hidden = _read_equation(layer, shape)
+    output = _einsum_output(layer, shape, y, hidden, left)
+    skipped = hidden if left else 0
+    sizes_in = dict(zip(x, (None, *shape)[skipped:], strict=False))
+    sizes_out = dict(zip(y, output[skipped:], strict=False))
+    _check_shared(layer, sizes_in, sizes_out)
+    kernel = {letter: sizes_out.get(letter, sizes_in.get(letter)) for letter in w}
+    return tuple(output[1:]), {"output": sizes_out, "kernel": kernel}
 
 
 def _read_equation(layer: Layer, shape: Shape) -> tuple[str, str, str, bool, int]:
     """Give the letters of input, weights and output, whether a leading `...` stands, and how many axes dots hide."""
     equation = layer.arguments["equation"]
-    match = _FORMS.fullmatch(equation.replace(" ", ""))
+    match = _EQUATION.fullmatch(equation.replace(" ", ""))
     if match is None or match["left"] != match["left_out"] or match["right"] != match["right_out"]:
         raise _equation_error(layer, "it expects the form ab,bc->ac, ...b,bc->...c or ab...,bc->ac...")
     x, w, y = match["x"], match["w"], match["y"]

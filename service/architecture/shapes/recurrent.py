@@ -46,9 +46,8 @@ def _gru(layer: Layer, shape: Shape) -> LayerShape:
 
 def _conv_lstm(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
-        expect_axes(
-            layer, shape, ("timesteps", *("steps" if rank == 1 else axis for axis in AXES[rank])[:-1], "channels")
-        )
+        spatial = ("steps",) if rank == 1 else AXES[rank][:-1]
+        expect_axes(layer, shape, ("timesteps", *spatial, "channels"))
         for index in range(1, rank + 1):
             known(layer, shape, index, "size of each axis but the timesteps")
         channels, filters = known(layer, shape, -1, "number of channels"), layer.arguments["filters"]

@@ -3,39 +3,52 @@
 from collections.abc import Callable
 
 from service.architecture.network import Layer, Shape
+from service.architecture.shapes.dense import einsum_kernel
 from service.architecture.shapes.rule import Infer, LayerShape, ShapeError, show
 
 WrapperRule = Callable[[Layer, Shape, Infer], LayerShape]
 
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
-_WITH_KERNEL = ("Dense", "EinsumDense", "Embedding")
+_RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
 
-def _inner(layer: Layer) -> Layer:
-    inner = layer.arguments["layer"]
-    assert isinstance(inner, Layer)
-    return inner
+def _inside(layer: Layer, argument: str, shape: Shape, infer: Infer) -> LayerShape:
+    """Infer the wrapped layer; the argument that it blames is then looked for inside this one's."""
+    try:
+        return infer(layer.arguments[argument], [shape])
+    except ShapeError as error:
+        raise ShapeError(error.detail, f"{argument}/{error.argument}" if error.argument else argument) from error
 
 
 def _bidirectional(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
-    inner = _inner(layer)
-    if inner.type not in _RECURRENT and not inner.type.startswith("ConvLSTM"):
+    forward = _inside_recurrent(layer, "layer", shape, infer)
+    backward = forward
+    if layer.arguments.get("backward_layer") is not None:
+        backward = _inside_recurrent(layer, "backward_layer", shape, infer)
+    elif layer.arguments["layer"].arguments["go_backwards"]:
+        raise ShapeError("Bidirectional reads both ways by itself; leave go_backwards out of its layer.", "layer")
+    if backward.output_shape != forward.output_shape:
         raise ShapeError(
-            f"Bidirectional got the layer {inner.type}; it expects a recurrent one, such as LSTM or GRU.", "layer"
+            f"Bidirectional got layers that give {show(forward.output_shape)} and {show(backward.output_shape)}; "
+            "give both the same units.",
+            "backward_layer",
         )
-    if inner.arguments["go_backwards"]:
-        raise ShapeError("Bidirectional runs both ways by itself; leave go_backwards out of its layer.", "layer")
-    one_way = infer(inner, [shape])
-    output = one_way.output_shape
-    if layer.arguments["merge_mode"] is None:
+    output = forward.output_shape
+    if layer.arguments["merge_mode"] == "concat":
+        output = (*output[:-1], 2 * (output[-1] or 0))
+    return LayerShape(
+        output_shape=output,
+        trainable=forward.trainable + backward.trainable,
+        non_trainable=forward.non_trainable + backward.non_trainable,
+    )
+
+
+def _inside_recurrent(layer: Layer, argument: str, shape: Shape, infer: Infer) -> LayerShape:
+    inner = layer.arguments[argument]
+    if inner.type not in _RECURRENT:
         raise ShapeError(
-            'Bidirectional got merge_mode null, which gives two outputs and is not served; choose "concat", "sum", '
-            '"mul" or "ave".',
-            "merge_mode",
+            f"Bidirectional got the layer {inner.type}; it expects a recurrent one: {', '.join(_RECURRENT)}.", argument
         )
-    if layer.arguments["merge_mode"] == "concat" and output[-1] is not None:
-        output = (*output[:-1], 2 * output[-1])
-    return LayerShape(output_shape=output, trainable=2 * one_way.trainable, non_trainable=2 * one_way.non_trainable)
+    return _inside(layer, argument, shape, infer)
 
 
 def _time_distributed(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
@@ -44,7 +57,7 @@ def _time_distributed(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
             f"TimeDistributed expects samples of at least (timesteps, features), got {show(shape)}; "
             "put a Reshape before it, or send x as (rows, timesteps, features)."
         )
-    one_step = infer(_inner(layer), [shape[1:]])
+    one_step = _inside(layer, "layer", shape[1:], infer)
     return LayerShape(
         output_shape=(shape[0], *one_step.output_shape),
         trainable=one_step.trainable,
@@ -53,31 +66,27 @@ def _time_distributed(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
 
 
 def _spectral_normalization(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
-    inner = _inner(layer)
-    width = _kernel_width(inner, shape)
-    inside = infer(inner, [shape])
+    inside = _inside(layer, "layer", shape, infer)
     return LayerShape(
         output_shape=inside.output_shape,
         trainable=inside.trainable,
-        non_trainable=inside.non_trainable + width,
+        non_trainable=inside.non_trainable + _kernel_width(layer.arguments["layer"], shape, inside.output_shape),
     )
 
 
-def _kernel_width(inner: Layer, shape: Shape) -> int:
-    """Give the last size of the kernel of the wrapped layer: the length of the vector that is kept."""
-    arguments = inner.arguments
-    if inner.type == "Dense":
-        return int(arguments["units"])
-    if inner.type == "Embedding":
-        return int(arguments["output_dim"])
+def _kernel_width(inner: Layer, shape: Shape, output_shape: Shape) -> int:
+    """Give the last size of the wrapped layer's kernel, which is the length of the vector that Keras keeps for it."""
+    if inner.type == "EinsumDense":
+        return einsum_kernel(inner, shape)[-1]
     if inner.type.startswith("DepthwiseConv"):
-        return int(arguments["depth_multiplier"])
+        return int(inner.arguments["depth_multiplier"])
     if inner.type.startswith("Conv") and inner.type.endswith("DTranspose"):
-        return shape[-1] or 0 if shape else 0
-    if inner.type.startswith("Conv") and not inner.type.startswith("ConvLSTM"):
-        return int(arguments["filters"])
+        return shape[-1] or 0
+    if inner.type in ("Dense", "Embedding", "Conv1D", "Conv2D", "Conv3D"):
+        return output_shape[-1] or 0
     raise ShapeError(
-        f"SpectralNormalization got the layer {inner.type}; it expects one with a kernel, such as Dense or Conv2D.",
+        f"SpectralNormalization got the layer {inner.type}; it expects one with a single kernel, such as Dense, "
+        "Conv2D or DepthwiseConv2D.",
         "layer",
     )
 
