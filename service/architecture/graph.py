@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from service.architecture import catalog, keras_json
@@ -97,8 +98,18 @@ def _read(value: object, pointer: str, faults: list[Fault]) -> Network | None:
         return None
     outputs = _outputs(value, drafts, pointer, faults) if graph else (layers[-1].name,)
     ordered = _ordered(layers, faults)
-    _check_use(drafts, outputs, faults)
-    return Network(inputs=inputs, layers=ordered, outputs=outputs) if len(faults) == before else None
+    if len(faults) == before:
+        _check_use(drafts, outputs, faults)
+    if len(faults) > before:
+        return None
+    return Network(inputs=_as_listed(inputs, value.get("inputs")), layers=ordered, outputs=outputs)
+
+
+def _as_listed(inputs: tuple[Input, ...], listed: Any) -> tuple[Input, ...]:
+    """Return the inputs in the order of the top-level `inputs`, which may name some that stand among the layers."""
+    rows = listed if isinstance(listed, list) else []
+    order = {row if isinstance(row, str) else row.get("name"): index for index, row in enumerate(rows)}
+    return tuple(sorted(inputs, key=lambda one: order.get(one.name, len(order))))
 
 
 def _rows(value: object, pointer: str, faults: list[Fault]) -> list[dict[str, Any]] | None:
@@ -193,7 +204,7 @@ def _chain(drafts: list[_Draft], pointer: str, faults: list[Fault]) -> list[_Dra
         taken = {draft.name for draft in drafts}
         name = _count_up("x", Counter(), taken)
         drafts = [_Draft(given={"type": "Input"}, pointer=pointer, entry=None, name=name), *drafts]
-    for before, draft in zip(drafts, drafts[1:], strict=False):
+    for before, draft in pairwise(drafts):
         draft.inputs = (before.name,)
         if draft.entry is None and draft.given:
             detail = (
@@ -218,8 +229,13 @@ def _connect(drafts: list[_Draft], faults: list[Fault]) -> None:
         if draft.entry is None:
             continue
         place = at(draft.pointer, "inputs")
-        draft.inputs = _names(draft.given.get("inputs"), place if "inputs" in draft.given else draft.pointer, faults)
-        _check_known(draft.inputs, names, place, faults)
+        if "inputs" not in draft.given:
+            detail = (
+                "This layer does not say what feeds it, as others here do. Add `inputs`, a name or a list of names."
+            )
+            faults.append(Fault(pointer=draft.pointer, detail=detail))
+            continue
+        draft.inputs = _names(draft.given["inputs"], names, place, faults)
         low, high = draft.entry.inputs
         if draft.inputs and not low <= len(draft.inputs) <= high:
             expected = str(low) if low == high else f"{low} to {high}"
@@ -227,20 +243,18 @@ def _connect(drafts: list[_Draft], faults: list[Fault]) -> None:
             faults.append(Fault(pointer=place, detail=detail))
 
 
-def _names(value: object, pointer: str, faults: list[Fault]) -> tuple[str, ...]:
+def _names(value: object, known: set[str], pointer: str, faults: list[Fault]) -> tuple[str, ...]:
+    """Return one name or a list of names as a tuple; a name that nothing has is a fault."""
     names = [value] if isinstance(value, str) else value
-    if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    detail = f"{shown(value)} came; kerasd expects the name of a layer or input, or a list of names. Send `inputs`."
-    faults.append(Fault(pointer=pointer, detail=detail.replace("null came", "Nothing says what feeds this")))
-    return ()
-
-
-def _check_known(named: tuple[str, ...], names: set[str], pointer: str, faults: list[Fault]) -> None:
-    for index, name in enumerate(named):
-        if name not in names:
-            detail = f"No layer or input is called {shown(name)}.{catalog.similar(name, names)} Name one that exists."
-            faults.append(Fault(pointer=at(pointer, index), detail=detail))
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        detail = f"{shown(value)} came; kerasd expects the name of a layer or input, or a list of names. Send them."
+        faults.append(Fault(pointer=pointer, detail=detail))
+        return ()
+    for index, name in enumerate(names):
+        if name not in known:
+            detail = f"No layer or input here is called {shown(name)}.{catalog.similar(name, known)} Name one that is."
+            faults.append(Fault(pointer=pointer if isinstance(value, str) else at(pointer, index), detail=detail))
+    return tuple(names)
 
 
 def _input(draft: _Draft, faults: list[Fault]) -> Input:
@@ -286,8 +300,7 @@ def _outputs(value: dict[str, Any], drafts: list[_Draft], pointer: str, faults: 
         feeding = {name for draft in layers for name in draft.inputs}
         return tuple(draft.name for draft in layers if draft.name not in feeding)
     place = at(pointer, "outputs")
-    named = _names(value["outputs"], place, faults)
-    _check_known(named, {draft.name for draft in layers}, place, faults)
+    named = _names(value["outputs"], {draft.name for draft in layers}, place, faults)
     for index, name in enumerate(named):
         if name in named[:index]:
             detail = f"The output {shown(name)} came twice; each layer is an output once. Leave this one out."

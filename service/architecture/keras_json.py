@@ -70,7 +70,7 @@ def translate(value: object, pointer: str, faults: list[Fault]) -> Translation |
     else:
         places = [at(pointer, "config", "layers", index) for index in range(len(layers))]
         graph = source["class_name"] != "Sequential"
-        translation = _functional(source, places, faults) if graph else _sequential(source, places, faults)
+        translation = _functional(source, pointer, places, faults) if graph else _sequential(source, places, faults)
         return translation if len(faults) == before else None
     return None
 
@@ -96,21 +96,21 @@ def _sequential(source: Json, places: list[str], faults: list[Fault]) -> Transla
     return Translation(form={"layers": rows}, source=source, positions=tuple(range(len(rows))))
 
 
-def _functional(source: Json, places: list[str], faults: list[Fault]) -> Translation:
+def _functional(source: Json, pointer: str, places: list[str], faults: list[Fault]) -> Translation:
     config = source["config"]
     nodes = {str(layer.get("name")): layer for layer in config["layers"]}
     rows: list[Json] = []
     positions: list[int] = []
-    for index, (layer, place) in enumerate(zip(config["layers"], places, strict=True)):
+    for index, layer in enumerate(config["layers"]):
         if _is_operation(layer) and _makes_mask(str(layer.get("name")), nodes):
             continue
-        row = _layer(layer, place, faults)
+        row = _layer(layer, places[index], faults)
         if layer.get("class_name") != "InputLayer":
-            row["inputs"] = _inbound(layer, nodes, place, faults)
+            row["inputs"] = _inbound(layer, nodes, places[index], faults)
         rows.append(row)
         positions.append(index)
-    root = places[0].rsplit("/", 2)[0] if places else ""
-    ends = {key: _ends(config, f"{key[:-1]}_layers", root, faults) for key in ("inputs", "outputs")}
+    place = at(pointer, "config")
+    ends = {key: _ends(config, f"{key[:-1]}_layers", place, faults) for key in ("inputs", "outputs")}
     return Translation(form={"layers": rows, **ends}, source=source, positions=tuple(positions))
 
 
@@ -141,7 +141,7 @@ def _layer(layer: Json, pointer: str, faults: list[Fault]) -> Json:
     if layer.get("class_name") == "InputLayer":
         return _input(config, pointer, faults)
     name = {"name": layer["name"]} if isinstance(layer.get("name"), str) else {}
-    return {"type": layer.get("class_name"), **_config(config, at(pointer, "config"), faults, 1)} | name
+    return {"type": layer.get("class_name"), **_config(layer, at(pointer, "config"), faults, 1)} | name
 
 
 def _input(config: Json, pointer: str, faults: list[Fault]) -> Json:
@@ -155,9 +155,15 @@ def _input(config: Json, pointer: str, faults: list[Fault]) -> Json:
     return row | ({"shape": shape[1:]} if isinstance(shape, list) else {})
 
 
-def _config(config: Json, pointer: str, faults: list[Fault], depth: int) -> Json:
-    kept = {key: value for key, value in config.items() if key != "dtype" and not _is_unnamed(key, value)}
-    return {key: _nested(value, at(pointer, key), faults, depth) for key, value in kept.items()}
+def _config(owner: Json, pointer: str, faults: list[Fault], depth: int) -> Json:
+    config = {key: value for key, value in owner["config"].items() if key != "dtype" and not _is_unnamed(key, value)}
+    found = {key: _nested(value, at(pointer, key), faults, depth) for key, value in config.items()}
+    if owner.get("class_name") == "Bidirectional":
+        # Bidirectional sets this switch of its layers itself, whatever they were made with.
+        for one in (found.get("layer"), found.get("backward_layer")):
+            if isinstance(one, dict):
+                one.pop("zero_output_for_mask", None)
+    return found
 
 
 def _is_unnamed(key: str, value: object) -> bool:
@@ -174,7 +180,7 @@ def _nested(value: Any, pointer: str, faults: list[Fault], depth: int) -> Any:
         faults.append(Fault(pointer=pointer, detail=detail))
         return None
     _check_origin(value, pointer, faults, "keras.")
-    return {"type": value["class_name"], **_config(config, at(pointer, "config"), faults, depth + 1)}
+    return {"type": value["class_name"], **_config(value, at(pointer, "config"), faults, depth + 1)}
 
 
 def _check_origin(value: Json, pointer: str, faults: list[Fault], module: str) -> None:
@@ -216,7 +222,7 @@ def _tensors(value: Any, depth: int = 0) -> Iterator[list[Any]]:
     """Yield the addresses of all tensors in a call's arguments, in their order."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         address = value["config"].get("keras_history") if isinstance(value.get("config"), dict) else None
-        yield address if _is_address(address) else ["", 0, 0]
+        yield address if isinstance(address, list) and _is_address(address) else ["", 0, 0]
     elif isinstance(value, list) and depth < MAX_DEPTH:
         for item in value:
             yield from _tensors(item, depth + 1)

@@ -49,7 +49,12 @@ def _header(path: Path) -> list[str]:
         text = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:
         raise _not_utf8(error.start) from error
-    names = [name.strip() for name in next(csv.reader([text]), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([text]), [])]
+    except csv.Error as error:
+        _refuse(
+            "", f"The header cannot be split into names ({error}); end lines with LF or CR LF, and correct its quotes."
+        )
     if not any(names):
         _refuse("", "The file's first line is empty; it must name the columns. Put a header there.")
     if len(names) > MAX_COLUMNS:

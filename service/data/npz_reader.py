@@ -1,5 +1,6 @@
 """NumPy's .npz files: their headers are read, their values streamed; nothing in them is ever unpickled."""
 
+import errno
 import io
 import struct
 import zipfile
@@ -68,6 +69,11 @@ def read_npz(path: Path, intake: Intake) -> None:
                 _take_member(archive, info, intake)
     except _DAMAGE as error:
         raise _damaged(str(error)) from error
+    except OSError as error:
+        # The zip reader seeks to where a damaged directory points, even before the file's start.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged("a member's place is outside the file") from error
 
 
 def _check_directory(path: Path) -> None:

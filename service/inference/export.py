@@ -100,6 +100,7 @@ def _specs(signature: Signature) -> list[Any]:
 
 
 def _export(model: keras.Model, signature: Signature, x: Arrays, path: Path) -> float:
+    _check_names(signature)
     answer = forward(model, signature)
     onnx.save(_convert(answer, signature), path)
     return _verify(model, signature, answer, x, path)
@@ -112,7 +113,7 @@ def _convert(answer: Any, signature: Signature) -> Any:
         answer, specs, custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])}
     )
     _bind_captures(converted.graph, answer.get_concrete_function(*specs), {spec.name for spec in signature.inputs})
-    _check_names(converted.graph, signature)
+    _check_graph(converted.graph, signature)
     _check_operations(converted)
     return converted
 
@@ -149,11 +150,21 @@ def _bind_captures(graph: Any, concrete: Any, names: set[str]) -> None:
         graph.input.remove(given)
 
 
-def _check_names(graph: Any, signature: Signature) -> None:
-    came = [tensor.name for tensor in (*graph.input, *graph.output)]
-    due = [spec.name for spec in (*signature.inputs, *signature.outputs)]
-    if sorted(came) != sorted(due) or len(set(due)) != len(due):
-        raise _RefusedError(f"The ONNX file's inputs and outputs are {came} and should be {due}, each name once.")
+def _check_names(signature: Signature) -> None:
+    """Refuse a network whose output is named as an input: an ONNX graph has one space of names."""
+    names = [spec.name for spec in (*signature.inputs, *signature.outputs)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _RefusedError(
+            f"An ONNX file needs each name once, and {', '.join(twice)} is both an input and an output."
+        )
+
+
+def _check_graph(graph: Any, signature: Signature) -> None:
+    came = sorted(tensor.name for tensor in (*graph.input, *graph.output))
+    due = sorted(spec.name for spec in (*signature.inputs, *signature.outputs))
+    if came != due:
+        raise _RefusedError(f"The ONNX file's inputs and outputs came out as {came} and should be {due}.")
 
 
 def _check_operations(converted: Any) -> None:
@@ -195,7 +206,9 @@ def _difference(got: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], name:
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
     with np.errstate(invalid="ignore"):
         differences = np.where(same, 0.0, np.abs(got.astype(np.float64) - expected))
-        held = differences <= _TOLERANCE + _TOLERANCE * np.abs(expected)
+        held = same | (differences <= _TOLERANCE + _TOLERANCE * np.abs(expected))
+    if not np.isfinite(differences).all():
+        raise _RefusedError("ONNX Runtime and Keras differ in which answers are infinite or not a number.")
     largest = float(differences.max(initial=0.0))
     if not held.all():
         raise _RefusedError(f"ONNX Runtime's answers differ from Keras's by up to {largest:.3g}.", largest)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from service.data.store import FileStore
+from service.errors import Fault
 from service.inference.tensorflow_client import receive, send
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -70,7 +71,8 @@ class _Model:
         from service.inference.export import forward
 
         stored = json.loads((folder / "network.json").read_text())
-        network = read_architecture(stored["architecture"], "/architecture", faults := [])
+        faults: list[Fault] = []
+        network = read_architecture(stored["architecture"], "/architecture", faults)
         if network is None:
             raise ValueError(f"This release no longer reads the version's architecture: {faults[0].detail}")
         shapes = {name: tuple(shape) for name, shape in stored["input_shapes"].items()}

@@ -7,7 +7,7 @@ died, and its exit code tells the supervisor why.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.architecture.compilation import Compilation
 from service.architecture.fitting import Fitting

@@ -70,6 +70,7 @@ def test_values_come_back_equal(tmp_path: Path, array: np.ndarray[Any, Any]) -> 
         ("a,a\n1,2\n", ("a",), "'a' came 2 times"),
         ("a,\n1,2\n", ("a",), "Column 2 has no name"),
         ("1,2\n1,2\n", ("1",), "numbers only"),
+        ("a,b\r1,2\r", ("a",), "cannot be split into names"),
         ("", ("a",), "first line is empty"),
         ("\na,b\n", ("a",), "first line is empty"),
         (",".join(f"c{index}" for index in range(20_000)), ("c1",), "20000 columns"),

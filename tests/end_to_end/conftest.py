@@ -70,6 +70,15 @@ class Service:
         wait_for(lambda: not self.processes(), 30, lambda: f"left behind: {self.processes()}")
         return code
 
+    def kill(self) -> None:
+        """End whatever is left of the service, at once."""
+        self.http.close()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if self.process is not None:
+            self.process.wait(30)
+
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.http.get(self.url + path, timeout=60, **options)
 
@@ -124,9 +133,12 @@ def wait_for(condition: Callable[[], object], seconds: float, explain: Callable[
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service for all tests that leave it as they found it."""
     running = Service(tmp_path_factory.mktemp("service") / "data")
-    running.start()
-    yield running
-    assert running.stop() == 0
+    try:
+        running.start()
+        yield running
+        assert running.stop() == 0
+    finally:
+        running.kill()
 
 
 @pytest.fixture
@@ -142,9 +154,4 @@ def own_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     yield make
     for running in made:
-        running.http.close()
-        for process in running.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        if running.process is not None:
-            running.process.wait(30)
+        running.kill()

@@ -104,7 +104,7 @@ def test_a_dry_run_queues_nothing(service: Service) -> None:
     assert answer.status_code == 200, answer.text
     plan = answer.json()
     assert plan["parameters"] == 9
-    assert plan["layers"][0]["output_shape"] == [None, 3]
+    assert plan["layers"][1]["output_shape"] == [None, 3]
     assert plan["memory_bytes"] > 0
     assert service.get("/v1/jobs", params={"model": "errors"}).json()["items"] == []
 

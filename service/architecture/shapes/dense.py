@@ -97,7 +97,7 @@ def _einsum_dense(layer: Layer, shape: Shape) -> LayerShape:
                 f"{layer.arguments['equation']!r}; name letters of the output.",
                 "bias_axes",
             )
-    bias = prod(_letter_size(layer, letter, sizes["output"][letter]) for letter in bias_axes) if bias_axes else 0
+    bias = prod(_letter_size(layer, letter, sizes["output"][letter]) for letter in set(bias_axes)) if bias_axes else 0
     return LayerShape(output_shape=output, trainable=prod(einsum_kernel(layer, shape)) + bias)
 
 
