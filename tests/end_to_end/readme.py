@@ -1,0 +1,82 @@
+"""Reads the README as a newcomer does: every console block is run, in order, and its output compared or written anew.
+
+`python -m tests.end_to_end.readme http://127.0.0.1:8000` runs the commands against a service and writes their output
+into the README.
+"""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+ADDRESS = "http://127.0.0.1:8000"
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+#: Printed between blocks, so that one shell can run them all and keep its variables.
+_MARK = "----- end of block -----"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A console block: what is typed, and what the README says comes back."""
+
+    script: str
+    output: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The console blocks of a text, in order."""
+    return [_parse(match) for match in _BLOCK.findall(text)]
+
+
+def _parse(block: str) -> Block:
+    typed: list[str] = []
+    printed: list[str] = []
+    end = None
+    for line in block.splitlines():
+        if end is not None:
+            typed.append(line)
+            end = None if line == end else end
+        elif line.startswith("$ "):
+            typed.append(line[2:])
+            here = re.search(r"<<'?(\w+)'?$", line)
+            end = here.group(1) if here else None
+        else:
+            printed.append(line)
+    return Block(script="\n".join(typed), output="\n".join(printed))
+
+
+def run(found: list[Block], address: str, folder: Path) -> list[str]:
+    """What each block prints when all are pasted into one shell in `folder`."""
+    script = "\n".join(f"{block.script}\necho\necho '{_MARK}'" for block in found)
+    script = script.replace(ADDRESS, address).replace(".venv/bin/python", sys.executable)
+    script = script.replace(".venv/bin/pip", f"{sys.executable} -m pip --disable-pip-version-check")
+    script = script.replace("constraints.txt", str(ROOT / "constraints.txt"))
+    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=280, check=True)
+    return [part.strip("\n") for part in ended.stdout.split(_MARK)[:-1]]
+
+
+def write(address: str, folder: Path) -> None:
+    """Put the real output of every block into the README."""
+    text = README.read_text()
+    outputs = iter(run(blocks(text), address, folder))
+
+    def fill(match: re.Match[str]) -> str:
+        typed = [line for line in _typed_lines(match.group(1))]
+        return "\n".join(["```console", *typed, *filter(None, [next(outputs)]), "```"])
+
+    README.write_text(_BLOCK.sub(fill, text))
+
+
+def _typed_lines(block: str) -> list[str]:
+    printed = set(_parse(block).output.splitlines())
+    return [line for line in block.splitlines() if line not in printed]
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        write(sys.argv[1], Path(scratch))
