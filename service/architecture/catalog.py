@@ -31,6 +31,9 @@ MAX_DEPTH = 6
 
 _A = {kind: f"{'an' if kind[0] in 'aio' else 'a'} {kind}" for kind in KINDS}
 
+#: The unknown arguments of one object that are compared with the known ones; comparing takes time.
+MAX_HINTS = 16
+
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "letters, digits, `_` and `-`, a letter first, at most 64 characters"
 
@@ -171,8 +174,9 @@ def _named(kind: str, name: str, pointer: str, faults: list[Fault]) -> Entry | N
 
 def _unknown(entry: Entry, given: dict[str, Any], pointer: str) -> Iterator[Fault]:
     known = [argument.name for argument in entry.arguments]
-    for name in given:
-        if name in known or (name in entry.left_out and given[name] == entry.left_out[name]):
+    strange = [name for name in given if name not in known]
+    for index, name in enumerate(strange):
+        if name in entry.left_out and given[name] == entry.left_out[name]:
             continue
         if name in entry.left_out:
             detail = f"`{name}` of {entry.type} came as {shown(given[name])}; kerasd does not offer it. Leave it out."
@@ -180,7 +184,8 @@ def _unknown(entry: Entry, given: dict[str, Any], pointer: str) -> Iterator[Faul
             detail = f'kerasd does not read `{name}` on a layer. Put {{"type": "Input", "shape": [...]}} before it.'
         else:
             offered = f"It takes {', '.join(f'`{one}`' for one in known)}." if known else "It takes none."
-            detail = f"{entry.type} has no argument {shown(name)}.{similar(name, known)} {offered}"
+            hint = similar(name, known) if index < MAX_HINTS else ""
+            detail = f"{entry.type} has no argument {shown(name)}.{hint} {offered}"
         yield Fault(pointer=at(pointer, name), detail=detail)
 
 

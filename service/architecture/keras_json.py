@@ -10,6 +10,8 @@ from service.errors import Fault
 
 #: Nesting deeper than this is refused; Keras's own files nest a wrapper in a wrapper at most.
 MAX_DEPTH = 8
+#: More layers than this, operations of masks included, are refused before they are translated.
+MAX_NODES = 2048
 #: What Keras writes although its constructors do not name it; only the default can be dropped without a change.
 _UNNAMED = {
     "zero_output_for_mask": False,
@@ -64,8 +66,10 @@ def translate(value: object, pointer: str, faults: list[Fault]) -> Translation |
     if source.get("class_name") not in ("Sequential", "Functional", "Model"):
         detail = f"The class {shown(source.get('class_name'))} came; kerasd reads Sequential and Functional. Send one."
         faults.append(Fault(pointer=at(pointer, "class_name"), detail=detail))
-    elif not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        detail = "This model has no list of layers in `config`. Send what `model.to_json()` returns, unchanged."
+    elif (
+        not isinstance(layers, list) or len(layers) > MAX_NODES or not all(isinstance(layer, dict) for layer in layers)
+    ):
+        detail = f"`config` has no list of at most {MAX_NODES} layers. Send what `model.to_json()` returns, unchanged."
         faults.append(Fault(pointer=at(pointer, "config"), detail=detail))
     else:
         places = [at(pointer, "config", "layers", index) for index in range(len(layers))]
@@ -99,14 +103,15 @@ def _sequential(source: Json, places: list[str], faults: list[Fault]) -> Transla
 def _functional(source: Json, pointer: str, places: list[str], faults: list[Fault]) -> Translation:
     config = source["config"]
     nodes = {str(layer.get("name")): layer for layer in config["layers"]}
+    masks = _mask_makers(nodes)
     rows: list[Json] = []
     positions: list[int] = []
     for index, layer in enumerate(config["layers"]):
-        if _is_operation(layer) and _makes_mask(str(layer.get("name")), nodes):
+        if str(layer.get("name")) in masks:
             continue
         row = _layer(layer, places[index], faults)
         if layer.get("class_name") != "InputLayer":
-            row["inputs"] = _inbound(layer, nodes, places[index], faults)
+            row["inputs"] = _inbound(layer, masks, places[index], faults)
         rows.append(row)
         positions.append(index)
     place = at(pointer, "config")
@@ -195,7 +200,7 @@ def _check_origin(value: Json, pointer: str, faults: list[Fault], module: str) -
     faults.append(Fault(pointer=pointer, detail=detail))
 
 
-def _inbound(layer: Json, nodes: dict[str, Json], pointer: str, faults: list[Fault]) -> list[str]:
+def _inbound(layer: Json, masks: set[str], pointer: str, faults: list[Fault]) -> list[str]:
     """Return the names of the layers that feed one; a layer that is called twice is a fault."""
     place = at(pointer, "inbound_nodes")
     calls = layer.get("inbound_nodes")
@@ -204,12 +209,13 @@ def _inbound(layer: Json, nodes: dict[str, Json], pointer: str, faults: list[Fau
         detail = f"This layer is called {count} times; kerasd expects one call of each layer. Give each call its layer."
         faults.append(Fault(pointer=place, detail=detail))
         return []
-    args, kwargs = calls[0].get("args"), calls[0].get("kwargs") or {}
+    args, kwargs = calls[0].get("args"), calls[0].get("kwargs")
+    kwargs = kwargs if isinstance(kwargs, dict) else {}
     tensors = list(_tensors(args)) + [
         tensor for key in ("query", "value", "key") for tensor in _tensors(kwargs.get(key))
     ]
     for key, value in kwargs.items():
-        if not (value is None or value is False or key in ("query", "value", "key") or _is_own_mask(key, value, nodes)):
+        if not (value is None or value is False or key in ("query", "value", "key") or _is_own_mask(key, value, masks)):
             detail = f"This call passes `{key}`, which kerasd does not carry over. Call the layer without it."
             faults.append(Fault(pointer=at(place, 0, "kwargs", key), detail=detail))
     if any(tensor[2:] != [0] for tensor in tensors):
@@ -232,31 +238,37 @@ def _is_operation(layer: Json) -> bool:
     return str(layer.get("module")).startswith("keras.src.ops")
 
 
-def _sources(name: str, nodes: dict[str, Json], depth: int = 0) -> Iterator[str]:
-    """Yield the layers that feed an operation, through other operations."""
-    node = nodes.get(name, {})
-    if not _is_operation(node) or depth > MAX_DEPTH:
-        yield name
-        return
+def _calls(node: Json) -> list[Json]:
     calls = node.get("inbound_nodes")
-    for tensor in _tensors(
-        [call.get("args") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    ):
-        yield from _sources(str(tensor[0]), nodes, depth + 1)
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
-def _makes_mask(name: str, nodes: dict[str, Json]) -> bool:
-    """Say whether an operation computes the mask that an Embedding or Masking layer makes again by itself."""
-    feeding = {
-        str(tensor[0])
-        for node in nodes.values()
-        if node.get("class_name") == "Masking" or _config_of(node).get("mask_zero") is True
-        for call in node.get("inbound_nodes", [])
-        if isinstance(call, dict)
-        for tensor in _tensors(call.get("args"))
-    }
-    sources = set(_sources(name, nodes))
-    return bool(sources) and sources <= feeding and str(nodes[name].get("class_name")) in ("NotEqual", "Any")
+def _fed_by(node: Json) -> set[str]:
+    return {str(tensor[0]) for call in _calls(node) for tensor in _tensors(call.get("args"))}
+
+
+def _sources(name: str, nodes: dict[str, Json]) -> set[str]:
+    """Return the layers that feed an operation, through other operations."""
+    seen: set[str] = set()
+    open_names = [name]
+    while open_names:
+        one = open_names.pop()
+        if one not in seen:
+            seen.add(one)
+            open_names.extend(_fed_by(nodes[one]) if one in nodes and _is_operation(nodes[one]) else ())
+    return {one for one in seen if one not in nodes or not _is_operation(nodes[one])}
+
+
+def _mask_makers(nodes: dict[str, Json]) -> set[str]:
+    """Return the operations that compute the mask which an Embedding or Masking layer makes again by itself."""
+    masking = [one for one in nodes.values() if one.get("class_name") == "Masking" or _config_of(one).get("mask_zero")]
+    feeding = {name for node in masking for name in _fed_by(node)}
+    makers = set()
+    for name, node in nodes.items():
+        if _is_operation(node) and node.get("class_name") in ("NotEqual", "Any"):
+            sources = _sources(name, nodes)
+            makers |= {name} if sources and sources <= feeding else set()
+    return makers
 
 
 def _config_of(node: Json) -> Json:
@@ -264,9 +276,9 @@ def _config_of(node: Json) -> Json:
     return config if isinstance(config, dict) else {}
 
 
-def _is_own_mask(key: str, value: Any, nodes: dict[str, Json]) -> bool:
-    names = [str(tensor[0]) for tensor in _tensors(value)]
-    return key.endswith("mask") and bool(names) and all(name in nodes and _makes_mask(name, nodes) for name in names)
+def _is_own_mask(key: str, value: Any, masks: set[str]) -> bool:
+    names = {str(tensor[0]) for tensor in _tensors(value)}
+    return key.endswith("mask") and bool(names) and names <= masks
 
 
 def _steps(node: Any, token: str) -> Iterator[str]:

@@ -117,10 +117,10 @@ def _match_arrays(inputs: Sequence[Input], x: Sequence[ArrayFacts], faults: list
         faults.append(Fault(pointer=_X, detail=detail))
         return {}
     arrays = {facts.name: facts for facts in x if facts.name is not None}
-    for name in arrays.keys() - set(names):
+    for name in sorted(arrays.keys() - set(names)):
         detail = f"There is no input {name!r}; the inputs are {_listed(names)}. Rename this array or leave it out."
         faults.append(Fault(pointer=at(_X, name), detail=detail))
-    for name in set(names) - arrays.keys():
+    for name in sorted(set(names) - arrays.keys()):
         detail = f"The input {name!r} gets no array; x has {_listed(list(arrays))}. Send an array of that name."
         faults.append(Fault(pointer=_X, detail=detail))
     return {name: arrays[name] for name in names if name in arrays}

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 from service.architecture import catalog
@@ -147,7 +149,7 @@ LAYER = ("config", "layers", 1)
         ("[" * 100_000, "", "not JSON"),
         ("[]", "", "expects an object"),
         ({"class_name": "Evil"}, "/class_name", "Sequential and Functional"),
-        ({"class_name": "Sequential"}, "/config", "no list of layers"),
+        ({"class_name": "Sequential"}, "/config", "list of at most 2048 layers"),
         ({"class_name": "Functional", "config": {"layers": []}}, "/config/input_layers", "[name, 0, 0]"),
         (change((*LAYER, "module"), "mine"), "/config/layers/1", "comes from"),
         (change((*LAYER, "module"), "keras.src.ops.numpy"), "/config/layers/1", "comes from"),
@@ -219,3 +221,41 @@ def test_a_wrapper_in_a_wrapper_without_end_is_a_fault() -> None:
     found, faults = read({"class_name": "Sequential", "config": {"layers": [inner]}})
     assert found is None
     assert faults
+
+
+def paths(node: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    below = [path for key, child in children for path in paths(child, (*before, key))]
+    return [before, *below] if before else below
+
+
+def masked() -> str:
+    words = keras.Input((5,), name="words")
+    embedded = layers.Embedding(7, 4, mask_zero=True)(words)
+    found = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(embedded)
+    text: str = keras.Model(words, layers.Add()([found, layers.MultiHeadAttention(1, 2)(found, found)])).to_json()
+    return text
+
+
+MASKED = masked()
+JUNK = st.sampled_from(
+    [None, True, 3, -1.5, "x", "dense", [], [[]], ["a", 0, 0], {}, {"class_name": "Dense", "config": {}}]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_damaged_json_ends_in_faults_and_not_in_an_error(data: st.DataObject) -> None:
+    """Whatever is changed in Keras's JSON, the answer is a network or a list of faults, each below the root."""
+    model = json.loads(MASKED)
+    for path in data.draw(st.lists(st.sampled_from(paths(model)), min_size=1, max_size=3)):
+        node: Any = model
+        try:
+            for key in path[:-1]:
+                node = node[key]
+            node[path[-1]] = data.draw(JUNK)
+        except (KeyError, IndexError, TypeError):
+            continue
+    found, faults = read(model)
+    assert (found is None) == bool(faults)
+    assert all(fault.pointer.startswith("/architecture") for fault in faults)

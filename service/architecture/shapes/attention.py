@@ -88,12 +88,6 @@ def _group_query(layer: Layer, shapes: Sequence[Shape]) -> LayerShape:
             "put a Dense before one of them."
         )
     heads, shared = layer.arguments["num_query_heads"], layer.arguments["num_key_value_heads"]
-    if heads % shared:
-        raise ShapeError(
-            f"GroupQueryAttention got num_query_heads={heads} and num_key_value_heads={shared}; "
-            "the first must be a multiple of the second.",
-            "num_key_value_heads",
-        )
     bias, gates = int(layer.arguments["use_bias"]), 2 if layer.arguments.get("use_gate") else 1
     return LayerShape(
         output_shape=query,

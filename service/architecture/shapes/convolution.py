@@ -45,19 +45,7 @@ def convolved(layer: Layer, spatial: Shape) -> Shape:
     """Give the sizes after a convolution over `spatial`, which leaves the channels out."""
     rank = len(spatial)
     strides = tuple_of(layer, "strides", rank)
-    check_strides(layer, rank)
     return slid(layer, spatial, kernel_reach(layer, rank), strides, "kernel_size")
-
-
-def check_strides(layer: Layer, rank: int) -> None:
-    """Raise ShapeError when strides and dilation are both above 1, which no backend can do."""
-    strides, dilation = tuple_of(layer, "strides", rank), tuple_of(layer, "dilation_rate", rank)
-    if max(strides) > 1 and max(dilation) > 1:
-        raise ShapeError(
-            f"{layer.type} got strides={show(strides)} with dilation_rate={show(dilation)}; "
-            "only one of them may be above 1.",
-            "dilation_rate",
-        )
 
 
 def _convolution(rank: int) -> Rule:
@@ -65,7 +53,7 @@ def _convolution(rank: int) -> Rule:
         expect_axes(layer, shape, AXES[rank])
         channels, filters = known(layer, shape, -1, "number of channels"), layer.arguments["filters"]
         groups = layer.arguments["groups"]
-        _check_groups(layer, channels, filters, groups)
+        _check_groups(layer, channels, groups)
         kernel = prod(tuple_of(layer, "kernel_size", rank)) * channels // groups
         return LayerShape(
             output_shape=(*convolved(layer, shape[:-1]), filters),
@@ -75,18 +63,18 @@ def _convolution(rank: int) -> Rule:
     return rule
 
 
-def _check_groups(layer: Layer, channels: int, filters: int, groups: int) -> None:
-    for count, what in ((channels, "channels come in"), (filters, "filters")):
-        if count % groups:
-            raise ShapeError(
-                f"{layer.type} got groups={groups}, but {count} {what}; choose groups that divides {count}.", "groups"
-            )
+def _check_groups(layer: Layer, channels: int, groups: int) -> None:
+    if channels % groups:
+        raise ShapeError(
+            f"{layer.type} got groups={groups}, but {channels} channels come in; "
+            f"choose groups that divides {channels}.",
+            "groups",
+        )
 
 
 def _transposed(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
         expect_axes(layer, shape, AXES[rank])
-        check_strides(layer, rank)
         channels, filters = known(layer, shape, -1, "number of channels"), layer.arguments["filters"]
         kernel = prod(tuple_of(layer, "kernel_size", rank)) * channels
         return LayerShape(
@@ -98,7 +86,7 @@ def _transposed(rank: int) -> Rule:
 
 
 def _spread(layer: Layer, spatial: Shape) -> Shape:
-    """Give the sizes after a transposed convolution; `output_padding` must be below the strides."""
+    """Give the sizes after a transposed convolution; a given `output_padding` has its own formula."""
     rank = len(spatial)
     reach, strides = kernel_reach(layer, rank), tuple_of(layer, "strides", rank)
     if layer.arguments["output_padding"] is None:
@@ -107,10 +95,11 @@ def _spread(layer: Layer, spatial: Shape) -> Shape:
             for size, window, step in zip(spatial, reach, strides, strict=True)
         )
     extra = tuple_of(layer, "output_padding", rank)
-    if any(more >= step for more, step in zip(extra, strides, strict=True)):
+    if not _is_valid(layer) and any(window % 2 + more == 0 for window, more in zip(reach, extra, strict=True)):
+        # Keras plans a size here that TensorFlow then refuses to run, for it is one step too small.
         raise ShapeError(
-            f"{layer.type} got output_padding={show(extra)} with strides={show(strides)}; "
-            "it must be below the strides on each axis.",
+            f'{layer.type} got output_padding={show(extra)} with padding "same" and the even window {show(reach)}; '
+            "there it must be at least 1: leave output_padding out, or choose an odd kernel_size.",
             "output_padding",
         )
     return tuple(
@@ -130,7 +119,6 @@ def _is_valid(layer: Layer) -> bool:
 def _separable(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
         expect_axes(layer, shape, AXES[rank])
-        _check_even_strides(layer, rank)
         channels, filters = known(layer, shape, -1, "number of channels"), layer.arguments["filters"]
         deep = channels * layer.arguments["depth_multiplier"]
         return LayerShape(
@@ -145,7 +133,6 @@ def _separable(rank: int) -> Rule:
 def _depthwise(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
         expect_axes(layer, shape, AXES[rank])
-        _check_even_strides(layer, rank)
         deep = known(layer, shape, -1, "number of channels") * layer.arguments["depth_multiplier"]
         kernel = prod(tuple_of(layer, "kernel_size", rank))
         return LayerShape(
@@ -154,15 +141,6 @@ def _depthwise(rank: int) -> Rule:
         )
 
     return rule
-
-
-def _check_even_strides(layer: Layer, rank: int) -> None:
-    """Raise ShapeError for unequal strides, which TensorFlow's depthwise convolution refuses when it runs."""
-    strides = tuple_of(layer, "strides", rank)
-    if len(set(strides)) > 1:
-        raise ShapeError(
-            f"{layer.type} got strides={show(strides)}; it expects equal strides along all axes.", "strides"
-        )
 
 
 def _pooling(rank: int) -> Rule:

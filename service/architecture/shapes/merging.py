@@ -67,10 +67,6 @@ def _dot(layer: Layer, shapes: Sequence[Shape]) -> LayerShape:
     _several(layer, shapes, 2)
     axes = layer.arguments["axes"]
     pair = (axes, axes) if isinstance(axes, int) else tuple(axes)
-    if len(pair) != 2:
-        raise ShapeError(
-            f"Dot got axes={list(pair)}; it expects one number, or one for each of its two inputs.", "axes"
-        )
     left, right = (axis_index(layer, shape, axis, "axes") for shape, axis in zip(shapes, pair, strict=True))
     if shapes[0][left] != shapes[1][right]:
         raise ShapeError(

@@ -4,7 +4,7 @@ from math import prod
 
 from service.architecture.network import Layer, Shape
 from service.architecture.shapes.convolution import AXES, convolved
-from service.architecture.shapes.rule import LayerShape, Rule, ShapeError, expect_axes, known, tuple_of
+from service.architecture.shapes.rule import LayerShape, Rule, expect_axes, known, tuple_of
 
 
 def _steps_of(layer: Layer, shape: Shape, state: Shape) -> Shape:
@@ -14,12 +14,6 @@ def _steps_of(layer: Layer, shape: Shape, state: Shape) -> Shape:
 def _checked(layer: Layer, shape: Shape) -> tuple[int, int]:
     """Give the features and units, once the samples are known to be sequences that the layer can read."""
     expect_axes(layer, shape, ("timesteps", "features"))
-    if layer.arguments.get("unroll") and shape[0] is None:
-        raise ShapeError(
-            f"{layer.type} got unroll=true with timesteps that are not fixed; "
-            "leave unroll out, or fix the timesteps in the Input's shape.",
-            "unroll",
-        )
     return known(layer, shape, 1, "number of features"), layer.arguments["units"]
 
 

@@ -10,11 +10,6 @@ from service.architecture.shapes.rule import LayerShape, Rule, ShapeError, expec
 
 def _reshape(layer: Layer, shape: Shape) -> LayerShape:
     target = tuple(layer.arguments["target_shape"])
-    if target.count(-1) > 1:
-        raise ShapeError(
-            f"Reshape got target_shape={list(target)} with -1 more than once; only one size can be worked out.",
-            "target_shape",
-        )
     if None in shape or None in target:
         return LayerShape(output_shape=tuple(None if size == -1 else size for size in target))
     total = prod(size for size in shape if size is not None)
@@ -48,27 +43,18 @@ def _permute(layer: Layer, shape: Shape) -> LayerShape:
     return LayerShape(output_shape=tuple(shape[axis - 1] for axis in dims))
 
 
-def _pairs(layer: Layer, argument: str, rank: int) -> list[tuple[int, int]]:
-    """Read what to cut or add before and after each axis: one number, one for each axis, or a pair for each."""
+def _changes(layer: Layer, argument: str, rank: int) -> list[int]:
+    """Read how much is cut or added on each axis in all, from a pair or one number for each axis."""
     value = layer.arguments[argument]
-    if isinstance(value, int):
-        return [(value, value)] * rank
-    if rank == 1 and len(value) == 2 and all(isinstance(size, int) for size in value):
-        return [(value[0], value[1])]
-    pairs = [(side, side) if isinstance(side, int) else tuple(side) for side in value]
-    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
-        raise ShapeError(
-            f"{layer.type} got {argument}={value}; it expects one number, or for each of the {rank} axes "
-            "a number or a pair [before, after].",
-            argument,
-        )
-    return [(pair[0], pair[-1]) for pair in pairs]
+    # With one axis the list is the pair itself.
+    pairs = [value] if rank == 1 else value
+    return [2 * pair if isinstance(pair, int) else sum(pair) for pair in pairs]
 
 
 def _cropping(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
         expect_axes(layer, shape, AXES[rank])
-        cut = [before + after for before, after in _pairs(layer, "cropping", rank)]
+        cut = _changes(layer, "cropping", rank)
         if any(size is not None and less >= size for size, less in zip(shape, cut, strict=False)):
             raise ShapeError(
                 f"{layer.type} got cropping={layer.arguments['cropping']}, which leaves nothing of samples of shape "
@@ -83,7 +69,7 @@ def _cropping(rank: int) -> Rule:
 def _zero_padding(rank: int) -> Rule:
     def rule(layer: Layer, shape: Shape) -> LayerShape:
         expect_axes(layer, shape, AXES[rank])
-        added = [before + after for before, after in _pairs(layer, "padding", rank)]
+        added = _changes(layer, "padding", rank)
         return LayerShape(output_shape=_resized(shape, lambda size, axis: size + added[axis]))
 
     return rule

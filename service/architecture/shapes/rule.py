@@ -40,15 +40,7 @@ def show(shape: Sequence[int | None]) -> str:
 def tuple_of(layer: Layer, argument: str, length: int) -> tuple[int, ...]:
     """Read an argument that is one whole number for all axes, or a list with one for each; `length` is how many."""
     value = layer.arguments[argument]
-    if isinstance(value, int):
-        return (value,) * length
-    if len(value) != length:
-        raise ShapeError(
-            f"{layer.type} got {argument}={list(value)}, {len(value)} numbers; "
-            f"it expects one number, or a list of {length}.",
-            argument,
-        )
-    return tuple(value)
+    return (value,) * length if isinstance(value, int) else tuple(value)
 
 
 def expect_axes(layer: Layer, shape: Shape, axes: Sequence[str]) -> None:
@@ -78,7 +70,7 @@ def _reshaped(shape: Shape, rank: int, image: bool) -> list[int] | None:
         return [*sizes, 1]
     if len(sizes) == 1 and image and rank == 3:
         return _square(sizes[0])
-    if len(sizes) > rank > 0:
+    if len(sizes) > rank and not image:
         return [*sizes[: rank - 1], prod(sizes[rank - 1 :])]
     return None
 

@@ -8,8 +8,6 @@ from service.architecture.shapes.rule import Infer, LayerShape, ShapeError, show
 
 WrapperRule = Callable[[Layer, Shape, Infer], LayerShape]
 
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
-
 
 def _inside(layer: Layer, argument: str, shape: Shape, infer: Infer) -> LayerShape:
     """Infer the wrapped layer; the argument that it blames is then looked for inside this one's."""
@@ -20,10 +18,10 @@ def _inside(layer: Layer, argument: str, shape: Shape, infer: Infer) -> LayerSha
 
 
 def _bidirectional(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
-    forward = _inside_recurrent(layer, "layer", shape, infer)
+    forward = _inside(layer, "layer", shape, infer)
     backward = forward
     if layer.arguments.get("backward_layer") is not None:
-        backward = _inside_recurrent(layer, "backward_layer", shape, infer)
+        backward = _inside(layer, "backward_layer", shape, infer)
     elif layer.arguments["layer"].arguments["go_backwards"]:
         raise ShapeError("Bidirectional reads both ways by itself; leave go_backwards out of its layer.", "layer")
     if backward.output_shape != forward.output_shape:
@@ -40,15 +38,6 @@ def _bidirectional(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
         trainable=forward.trainable + backward.trainable,
         non_trainable=forward.non_trainable + backward.non_trainable,
     )
-
-
-def _inside_recurrent(layer: Layer, argument: str, shape: Shape, infer: Infer) -> LayerShape:
-    inner = layer.arguments[argument]
-    if inner.type not in _RECURRENT:
-        raise ShapeError(
-            f"Bidirectional got the layer {inner.type}; it expects a recurrent one: {', '.join(_RECURRENT)}.", argument
-        )
-    return _inside(layer, argument, shape, infer)
 
 
 def _time_distributed(layer: Layer, shape: Shape, infer: Infer) -> LayerShape:
