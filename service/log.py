@@ -15,6 +15,10 @@ _SHARED: list[Processor] = [
 ]
 
 
+#: A failure as data. Local variables stay out of it: they can hold a client's rows.
+_TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
 def configure(level: str) -> None:
     """Send structlog's and the standard library's events to stdout, one line an event, from `level` upwards."""
     structlog.configure(
@@ -47,7 +51,7 @@ def _formatter(*, terminal: bool) -> logging.Formatter:
     renderers: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if terminal
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        else [_TRACES, structlog.processors.JSONRenderer(default=str)]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],

@@ -26,14 +26,15 @@ class Service:
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._settings = {f"KERASD_{name.upper()}": value for name, value in settings.items()}
+        own = {"data": str(data), "port": str(self.port), **settings}
+        self._settings = {f"KERASD_{name.upper()}": value for name, value in own.items()}
         self._log = data.with_suffix(".log")
         self.http = requests.Session()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and return once the service says that it is ready."""
-        command = [sys.executable, "-m", "service.cli", "serve", "--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, "-m", "service.cli", "serve"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=os.environ | self._settings, start_new_session=True
