@@ -84,7 +84,9 @@ def _log_requests(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
         milliseconds = round(1000 * (time.perf_counter() - g.started), 2)
-        log.info(
+        # Probes come every few seconds for ever; nobody reads a line about each.
+        level = log.debug if request.path.startswith("/health") else log.info
+        level(
             "request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds
         )
         return response

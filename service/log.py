@@ -14,7 +14,6 @@ _SHARED: list[Processor] = [
     structlog.processors.StackInfoRenderer(),
 ]
 
-
 #: A failure as data. Local variables stay out of it: they can hold a client's rows.
 _TRACES = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
@@ -36,6 +35,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # Alembic reports its own set-up at every start, at the level of news.
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
 
 
@@ -49,9 +50,7 @@ def adopt(*names: str) -> None:
 
 def _formatter(*, terminal: bool) -> logging.Formatter:
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if terminal
-        else [_TRACES, structlog.processors.JSONRenderer(default=str)]
+        [structlog.dev.ConsoleRenderer()] if terminal else [_TRACES, structlog.processors.JSONRenderer(default=str)]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],

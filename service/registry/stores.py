@@ -1,4 +1,4 @@
-"""Rows and files of one noun together: what is written is first whole on disk and then has its row, never the reverse."""
+"""Rows and files of one noun together: what is written is first whole on disk, and then has its row."""
 
 import shutil
 from collections.abc import Iterator

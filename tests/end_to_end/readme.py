@@ -1,4 +1,4 @@
-"""Reads the README as a newcomer does: every console block is run, in order, and its output compared or written anew.
+"""Reads the README as a newcomer does: every block of commands is run, in order, and its output compared or renewed.
 
 `python -m tests.end_to_end.readme http://127.0.0.1:8000` runs the commands against a service and writes their output
 into the README.
@@ -13,39 +13,23 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
 ADDRESS = "http://127.0.0.1:8000"
-_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+#: What is pasted, and the output that follows it where there is any.
+_BLOCK = re.compile(r"```sh\n(.*?)\n```(?:\n\n```text\n(.*?)\n```)?", re.DOTALL)
 #: Printed between blocks, so that one shell can run them all and keep its variables.
 _MARK = "----- end of block -----"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A console block: what is typed, and what the README says comes back."""
+    """A block of commands, and what the README says comes back."""
 
     script: str
     output: str
 
 
 def blocks(text: str) -> list[Block]:
-    """The console blocks of a text, in order."""
-    return [_parse(match) for match in _BLOCK.findall(text)]
-
-
-def _parse(block: str) -> Block:
-    typed: list[str] = []
-    printed: list[str] = []
-    end = None
-    for line in block.splitlines():
-        if end is not None:
-            typed.append(line)
-            end = None if line == end else end
-        elif line.startswith("$ "):
-            typed.append(line[2:])
-            here = re.search(r"<<'?(\w+)'?$", line)
-            end = here.group(1) if here else None
-        else:
-            printed.append(line)
-    return Block(script="\n".join(typed), output="\n".join(printed))
+    """The blocks of commands in a text, in order."""
+    return [Block(script=script, output=output) for script, output in _BLOCK.findall(text)]
 
 
 def run(found: list[Block], address: str, folder: Path) -> list[str]:
@@ -64,15 +48,10 @@ def write(address: str, folder: Path) -> None:
     outputs = iter(run(blocks(text), address, folder))
 
     def fill(match: re.Match[str]) -> str:
-        typed = [line for line in _typed_lines(match.group(1))]
-        return "\n".join(["```console", *typed, *filter(None, [next(outputs)]), "```"])
+        typed, printed = f"```sh\n{match.group(1)}\n```", next(outputs)
+        return f"{typed}\n\n```text\n{printed}\n```" if printed else typed
 
     README.write_text(_BLOCK.sub(fill, text))
-
-
-def _typed_lines(block: str) -> list[str]:
-    printed = set(_parse(block).output.splitlines())
-    return [line for line in block.splitlines() if line not in printed]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,11 @@ SEQUENTIAL: dict[str, tuple[list[int], Layers]] = {
     ),
     "conv3d": (
         [5, 5, 5, 1],
-        [{"type": "Conv3D", "filters": 2, "kernel_size": 2}, {"type": "AveragePooling3D"}, {"type": "Flatten"}],
+        [
+            {"type": "Conv3D", "filters": 2, "kernel_size": 2},
+            {"type": "AveragePooling3D", "pool_size": 2},
+            {"type": "Flatten"},
+        ],
     ),
     "separable": ([8, 8, 2], [{"type": "SeparableConv2D", "filters": 3, "kernel_size": 3}, {"type": "Flatten"}]),
     "depthwise": ([8, 8, 2], [{"type": "DepthwiseConv2D", "kernel_size": 3}, {"type": "GlobalMaxPooling2D"}]),

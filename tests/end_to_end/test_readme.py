@@ -26,7 +26,7 @@ def stable(text: str) -> str:
 
 
 def test_every_command_prints_what_the_readme_says(service: Service, tmp_path: Path) -> None:
-    """All console blocks, pasted in order, print the README's output; measured numbers may differ by 0.1."""
+    """All blocks of commands, pasted in order, print the README's output; measured numbers may differ by 0.1."""
     found = blocks(README.read_text())
     assert len(found) >= 12
     for block, printed in zip(found, run(found, service.url, tmp_path), strict=True):
