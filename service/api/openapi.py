@@ -20,6 +20,8 @@ DESCRIPTION = (
     "POST a neural network and its data, get a job, watch it, and predict with the model that it trained. "
     "Every error is a problem (RFC 9457) that names all that is wrong, where it is, and how to mend it."
 )
+NUMBER = {"type": "integer", "minimum": 0}
+_PLACE = re.compile(r"<(?:([^:>]+):)?(\w+)>")
 TAGS = {
     "datasets": "Data that jobs train on.",
     "jobs": "Requests to train.",
@@ -67,7 +69,7 @@ def blueprint(app: Flask) -> Blueprint:
 
 
 def _path(rule: Rule) -> str:
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+    return _PLACE.sub(r"{\2}", rule.rule)
 
 
 def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
@@ -76,9 +78,9 @@ def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "integer", "minimum": 0} if converter == "int:" else {"type": "string", "minLength": 1},
+            "schema": NUMBER if converter.startswith("int") else {"type": "string", "minLength": 1},
         }
-        for converter, name in re.findall(r"<(\w+:)?(\w+)>", rule.rule)
+        for converter, name in _PLACE.findall(rule.rule)
     ]
 
 

@@ -48,7 +48,7 @@ AXES = integers(-16, 16)
 UNIT = number(0, 1)
 FACTOR = numbers(-1, 1, length=2)
 CROP = integers(0, 65_536, length=2)
-PAIRS = {"type": "pairs", "minimum": 0, "maximum": 65_536, "length": "rank"}
+PAIRS = {"type": "pairs", "scalar": True, "minimum": 0, "maximum": 65_536, "length": "rank"}
 WORD = text(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 IMAGE_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 

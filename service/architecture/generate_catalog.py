@@ -103,7 +103,7 @@ def generate() -> list[dict[str, Any]]:
         for argument in entry["arguments"]:
             if argument["name"] in ("layer", "backward_layer"):
                 argument["choices"] = _wrapped(entry["type"], single)
-    return [*entries, _named("accuracy", "acc"), _named("crossentropy", "ce")]
+    return [*entries, _named("accuracy", "acc")]
 
 
 def dump(entries: list[dict[str, Any]]) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.data.store import FileStore
+from service.errors import NotFound
 from service.inference.runtime import Sessions
 from service.inference.signature import Engine, Signature
 from service.inference.tensorflow_client import TensorFlowClient
@@ -37,8 +38,20 @@ class Predictor:
     def predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
         """Predict any number of rows: arrays by input name, (rows, *shape), give arrays by output name.
 
-        Raises Unavailable where the version needs the TensorFlow process and that is starting again.
+        Raises Unavailable where the version needs the TensorFlow process and that is starting again, and NotFound where
+        the version was deleted meanwhile.
         """
+        try:
+            return self._predict(version, signature, arrays)
+        except Exception as error:
+            if self._store.version(version.id).exists():
+                raise
+            # Between finding the version and loading its files, somebody deleted it.
+            raise NotFound(
+                "The version has just been deleted. List the model's versions to see which are left."
+            ) from error
+
+    def _predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
         answer = self._engine(version)
         rows = len(arrays[signature.inputs[0].name])
         slices = [

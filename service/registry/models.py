@@ -4,13 +4,16 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, false, func, insert, select, update
 
 from service.errors import Conflict, NotFound
 from service.registry.database import Database
 from service.registry.ids import new_id
 from service.registry.page import Page, after, cut
 from service.registry.tables import ACTIVE, jobs, models, versions
+
+#: The largest number that a column of 32 bits holds.
+MAX_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class Models:
 
     def version(self, name: str, number: int) -> Version:
         """Read one version; raises NotFound."""
-        statement = select(versions).where(versions.c.model == name, versions.c.number == number)
+        statement = select(versions).where(_is(name, number))
         with self._database.read() as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
@@ -136,9 +139,9 @@ class Models:
 
     def delete_version(self, name: str, number: int) -> str:
         """Delete one version, and return its id, whose files are to be deleted next; raises NotFound."""
-        gone = versions.c.model == name, versions.c.number == number
+        statement = delete(versions).where(_is(name, number)).returning(versions.c.id)
         with self._database.write() as connection:
-            deleted: str | None = connection.scalar(delete(versions).where(*gone).returning(versions.c.id))
+            deleted: str | None = connection.scalar(statement)
         if deleted is None:
             raise _version_not_found(name, number)
         return deleted
@@ -149,6 +152,13 @@ def publish(database: Database, connection: Connection, version: NewVersion, now
     number = _next_number(database, connection, version.model, now)
     inserted = insert(versions).values(**asdict(version), number=number, created_at=now).returning(versions)
     return Version.from_row(connection.execute(inserted).mappings().one())
+
+
+def _is(name: str, number: int) -> ColumnElement[bool]:
+    """Match one version. A number that no column can hold names none, and must not reach the database."""
+    if number > MAX_NUMBER:
+        return false()
+    return and_(versions.c.model == name, versions.c.number == number)
 
 
 def _next_number(database: Database, connection: Connection, name: str, now: datetime) -> int:

@@ -116,3 +116,13 @@ def test_a_version_that_is_not_there_is_not_found(models: Models, train: Callabl
     for action in (models.version, models.delete_version):
         with pytest.raises(NotFound, match="list the model's versions"):
             action("xor", 2)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**40])
+def test_a_number_that_no_column_holds_names_no_version(models: Models, train: Callable[..., int], number: int) -> None:
+    """It is not found, as any other number that was never given."""
+    train("xor")
+    with pytest.raises(NotFound):
+        models.version("xor", number)
+    with pytest.raises(NotFound):
+        models.delete_version("xor", number)
