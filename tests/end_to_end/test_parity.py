@@ -49,6 +49,14 @@ SEQUENTIAL: dict[str, tuple[list[int], Layers]] = {
         [4, 4, 2],
         [{"type": "Conv2DTranspose", "filters": 2, "kernel_size": 3, "strides": 2}, {"type": "Flatten"}],
     ),
+    # ONNX Runtime refuses a transposed convolution whose stride is above its kernel; TensorFlow serves it.
+    "fallback": (
+        [4, 4, 2],
+        [
+            {"type": "Conv2DTranspose", "filters": 2, "kernel_size": 2, "strides": 3, "padding": "same"},
+            {"type": "Flatten"},
+        ],
+    ),
     "recurrent": ([6, 3], [{"type": "SimpleRNN", "units": 4, "return_sequences": True}, {"type": "LSTM", "units": 4}]),
     "bidirectional": ([6, 3], [{"type": "Bidirectional", "layer": {"type": "LSTM", "units": 3}}]),
     "timedistributed": (
@@ -140,6 +148,7 @@ def test_predictions_equal_keras(service: Service, name: str) -> None:
         data={"x": x.tolist(), "y": rng.normal(size=40).tolist()},
     )
     version = service.get(f"/v1/models/{job['model']}/versions/{job['version']}").json()
+    assert version["engine"] == ("tensorflow" if name == "fallback" else "onnxruntime"), version["engine_reason"]
     stored = keras.saving.load_model(service.data / "versions" / version["id"] / "model.keras")
     assert version["parameters"] == stored.count_params()
     assert [layer["parameters"] for layer in version["summary"]] == [
