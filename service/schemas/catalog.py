@@ -3,15 +3,6 @@
 from marshmallow import Schema, fields
 
 
-class CatalogEntry(Schema):
-    """One thing that an architecture, `compile` or `fit` can name."""
-
-    kind = fields.String(required=True)
-    type = fields.String(required=True)
-    aliases = fields.List(fields.String(), required=True)
-    arguments = fields.List(fields.Dict(), required=True)
-
-
 class CatalogQuery(Schema):
     """Which part of the catalog to list."""
 

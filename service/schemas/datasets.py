@@ -54,11 +54,3 @@ class Rows(Schema):
     x = fields.Raw(required=True)
     y = fields.Raw(required=True)
     sample_weight = fields.Raw()
-
-
-class DatasetUpload(Schema):
-    """A data set as JSON; `x` and `y` are arrays, or objects of arrays by input or output name."""
-
-    x = fields.Raw(required=True, metadata={"description": "Rows of numbers."})
-    y = fields.Raw(required=True, metadata={"description": "One target a row."})
-    sample_weight = fields.List(fields.Float())
