@@ -1,0 +1,1 @@
+"""Measurements of kerasd beside its peers; nothing of the service imports them."""
