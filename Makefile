@@ -2,6 +2,9 @@
 
 PORT ?= 8000
 DATA ?= data
+BENCH ?=
+MOMENTS ?= 500
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
@@ -9,12 +12,14 @@ REQUIREMENTS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint openapi catalog clean
+.PHONY: help serve test lint bench torture openapi catalog clean
 
 help:
 	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
 	@echo "make test      check style and types, and run all tests with coverage"
 	@echo "make lint      check style and types alone"
+	@echo "make bench     time training beside its peers (BENCH=--quick, BENCH='--only dense --json readings.json')"
+	@echo "make torture   kill parts of a running service at random moments (MOMENTS=500 SEED=1)"
 	@echo "make openapi   write openapi.yaml anew from the schemas"
 	@echo "make catalog   write the catalog of layers anew from the installed Keras"
 	@echo "make clean     remove the virtual environment and the caches (never the data)"
@@ -30,6 +35,12 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python -m benchmarks.training $(BENCH)
+
+torture: $(VENV)/.installed-test
+	@CHAOS_MOMENTS="$(MOMENTS)" CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -s -k test_random_moments tests/end_to_end/test_chaos.py
 
 openapi: $(VENV)/.installed
 	@$(BIN)/kerasd openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
@@ -62,4 +73,9 @@ $(VENV)/.installed: $(VENV)/.made $(REQUIREMENTS)
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "Installing what the tests need"
 	@$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo "Installing what the benchmarks need; benchmarks/README.md tells how to have PyTorch without its GPU libraries"
+	@$(PIP) install -c constraints.txt -e '.[bench]'
 	@touch $@

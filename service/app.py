@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from flask import Flask, Response, g, request
@@ -11,7 +12,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from service.api import catalog, datasets, health, jobs, models, openapi, predictions, problems
 from service.architecture.plan import Limits
-from service.config import Settings
+from service.config import Settings, available_cores
 from service.data.store import FileStore
 from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
@@ -21,8 +22,9 @@ from service.registry.database import Database
 from service.registry.datasets import Datasets
 from service.registry.jobs import Jobs
 from service.registry.models import Models
-from service.registry.stores import DatasetStore, ModelStore
+from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
+from service.training.doorbell import ring
 from service.training.submission import Submissions
 
 #: How long a request waits for the TensorFlow process, in seconds.
@@ -57,11 +59,12 @@ def _register_blueprints(
     dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
     dataset_store = DatasetStore(files, dataset_rows)
     limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
-    submissions = Submissions(job_rows, dataset_rows, dataset_store, limits)
+    submissions = Submissions(job_rows, dataset_rows, model_rows, dataset_store, limits, available_cores())
     client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
     predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
-    app.register_blueprint(jobs.blueprint(job_rows, submissions, now))
+    ring_supervisor = partial(ring, settings.doorbell)
+    app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
     app.register_blueprint(catalog.blueprint())

@@ -41,14 +41,17 @@ def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
     return parse
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 1 <= value <= 86_400:
-        raise ValueError("a number of seconds from 1 to 86400")
-    return value
+def _seconds(minimum: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not minimum <= value <= 86_400:
+            raise ValueError(f"a number of seconds from {minimum:g} to 86400")
+        return value
+
+    return parse
 
 
 def _size(text: str) -> int:
@@ -57,6 +60,13 @@ def _size(text: str) -> int:
     if not (digits.isascii() and digits.isdecimal()) or int(digits) == 0:
         raise ValueError('a number of bytes above 0, such as "33554432" or "32 MiB" (KiB, MiB and GiB are known)')
     return int(digits) * _UNITS.get(unit, 1)
+
+
+def _flag(text: str) -> bool:
+    flags = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in flags:
+        raise ValueError("true or false")
+    return flags[text.lower()]
 
 
 def _log_level(text: str) -> str:
@@ -97,8 +107,24 @@ class Settings:
         default=0,
         metadata=_about("Threads of one training job; 0 shares the cores among the slots.", _integer(0, 4_096)),
     )
+    standby: bool = field(
+        default=True,
+        metadata=_about(
+            "Whether a warmed-up process waits for the next job, which then starts sooner.", _flag, "`true`"
+        ),
+    )
     lease_seconds: float = field(
-        default=30.0, metadata=_about("A job whose supervisor is silent for this long is queued again.", _seconds)
+        default=30.0, metadata=_about("A job whose supervisor is silent for this long is queued again.", _seconds(1))
+    )
+    checkpoint_seconds: float = field(
+        default=10.0, metadata=_about("Training time between two checkpoints of a job.", _seconds(0.01))
+    )
+    max_retries: int = field(
+        default=10,
+        metadata=_about(
+            "How often in a row, without a new checkpoint, a job whose process was lost is tried again.",
+            _integer(0, 1_000_000),
+        ),
     )
     max_body_bytes: int = field(
         default=32 * MIB, metadata=_about("Largest body of a request that is not an upload.", _size)
@@ -108,13 +134,17 @@ class Settings:
         default=200_000_000, metadata=_about("Most parameters that a model may have.", _integer(1, 2**40))
     )
     max_memory_bytes: int = field(
-        default=8 * GIB, metadata=_about("Most memory that training a model may be estimated to need.", _size)
+        default=8 * GIB,
+        metadata=_about("Most memory that training a model may be estimated to need, and may then use.", _size),
+    )
+    data_memory_bytes: int = field(
+        default=1 * GIB, metadata=_about("Larger training data are streamed from disk.", _size)
     )
     session_budget_bytes: int = field(
         default=512 * MIB, metadata=_about("Memory for loaded models in each web process.", _size)
     )
     shutdown_seconds: float = field(
-        default=20.0, metadata=_about("Time that requests and jobs have to end at shutdown.", _seconds)
+        default=20.0, metadata=_about("Time that requests and jobs have to end at shutdown.", _seconds(1))
     )
     log_level: str = field(
         default="info", metadata=_about(f"Least level that is logged: {', '.join(LOG_LEVELS)}.", _log_level)
@@ -149,12 +179,26 @@ class Settings:
     @property
     def prediction_socket(self) -> Path:
         """The Unix socket by which web processes reach the TensorFlow process that predicts."""
-        return (Path(self.run_folder) if self.run_folder else self.data_folder) / "predictions.sock"
+        return self._sockets / "predictions.sock"
+
+    @property
+    def doorbell(self) -> Path:
+        """The Unix socket by which web processes tell the supervisor that there is something to do."""
+        return self._sockets / "doorbell.sock"
+
+    @property
+    def _sockets(self) -> Path:
+        return Path(self.run_folder) if self.run_folder else self.data_folder
 
     @property
     def threads_per_job(self) -> int:
         """Threads of one training job: `job_threads`, else an equal share of the cores, at least 1."""
         return self.job_threads or max(1, available_cores() // self.slots)
+
+    @property
+    def training_threads(self) -> int:
+        """Threads of all training jobs together."""
+        return self.slots * self.threads_per_job
 
     @property
     def local_url(self) -> str:

@@ -169,9 +169,11 @@ def parts(settings: Settings) -> tuple[Part, Part]:
     supervisor = [sys.executable, "-m", "service.cli", "supervisor"]
     # One BLAS thread for each process: the jobs' own threads share the cores already.
     quiet = {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    # A child that is killed leaves its temporary files behind, and the runner removes this folder in the end.
+    temporary = {"TMPDIR": settings.run_folder} if settings.run_folder else {}
     return (
         Part("web", web, settings.as_environment()),
-        Part("supervisor", supervisor, settings.as_environment(**quiet)),
+        Part("supervisor", supervisor, settings.as_environment(**quiet, **temporary)),
     )
 
 

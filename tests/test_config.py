@@ -66,6 +66,9 @@ def test_sizes_are_bytes_or_have_a_unit(text: str, size: int) -> None:
         ("job_threads", "-1"),
         ("lease_seconds", "nan"),
         ("shutdown_seconds", "soon"),
+        ("checkpoint_seconds", "0"),
+        ("max_retries", "-1"),
+        ("data_memory_bytes", "much"),
         ("max_body_bytes", "32 MB"),
         ("max_upload_bytes", "0"),
         ("max_memory_bytes", "-1"),
@@ -109,9 +112,11 @@ def test_the_database_lies_in_the_data_folder_unless_a_url_is_given() -> None:
     assert Settings(database_url="postgresql://db/k").database == "postgresql://db/k"
 
 
-def test_the_prediction_socket_lies_in_the_run_folder() -> None:
-    """Without a run folder it lies with the data."""
+def test_the_sockets_lie_in_the_run_folder() -> None:
+    """Without a run folder they lie with the data."""
     assert Settings(run_folder="/tmp/r").prediction_socket == Path("/tmp/r/predictions.sock")
+    assert Settings(run_folder="/tmp/r").doorbell == Path("/tmp/r/doorbell.sock")
+    assert Settings(data=Path("/srv/k")).doorbell == Path("/srv/k/doorbell.sock")
     assert Settings(data=Path("/srv/k")).prediction_socket == Path("/srv/k/predictions.sock")
 
 

@@ -26,14 +26,20 @@ ORDER = (
     ("cli",),
 )
 
+#: The builder, the export, and the child's side of training; never the supervisor, nor what it imports.
 KERAS = (
     "service/architecture/build.py",
     "service/architecture/generate_catalog.py",
+    "service/architecture/stored.py",
     "service/inference/export.py",
     "service/inference/tensorflow_child.py",
-    "service/training/child.py",
-    "service/training/engine.py",
-    "service/training/preload.py",
+    *(
+        f"service/training/{name}.py"
+        for name in (
+            *("assembly", "callbacks", "checkpoint", "child", "choice", "engine", "kept", "loop", "preload", "results"),
+            *("rows", "standby", "warm_start", "watch"),
+        )
+    ),
 )
 
 #: Library -> where it may be imported: files, and folders that end in a slash.

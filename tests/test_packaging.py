@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tomllib
 from importlib.metadata import requires
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ def run_make(*words: str) -> str:
 
 
 def test_constraints_pin_every_dependency() -> None:
-    """Each direct dependency, for running and for the tests, has an exact pin that its own range allows."""
-    direct = map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
-    for need in direct:
+    """Each direct dependency, for running, tests and benchmarks, has an exact pin that its own range allows."""
+    extras = PROJECT["optional-dependencies"].values()
+    for need in map(Requirement, [*PROJECT["dependencies"], *chain.from_iterable(extras)]):
         (specifier,) = pins()[canonicalize_name(need.name)].specifier
         assert specifier.operator == "==", need.name
         assert need.specifier.contains(specifier.version), need.name
@@ -94,7 +95,7 @@ def test_pythons_agree() -> None:
     assert set(re.findall(r"python:(3\.\d+)-slim", text_of("Dockerfile"))) <= set(PYTHONS)
 
 
-@pytest.mark.parametrize("target", ["help", "serve", "test", "lint", "openapi", "catalog", "clean"])
+@pytest.mark.parametrize("target", ["help", "serve", "test", "lint", "bench", "torture", "openapi", "catalog", "clean"])
 def test_make_knows_the_target(target: str) -> None:
     """Every command of the Makefile can be planned."""
     assert run_make("--dry-run", target)

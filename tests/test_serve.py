@@ -163,6 +163,12 @@ def test_the_parts_read_the_runners_settings() -> None:
     assert (web.name, supervisor.name) == ("web", "supervisor")
 
 
+def test_what_children_leave_behind_goes_with_the_run_folder() -> None:
+    """The supervisor and its children have their temporary files in the folder that the runner removes."""
+    _, supervisor = parts(Settings(run_folder="/tmp/kerasd-test"))
+    assert supervisor.environment["TMPDIR"] == "/tmp/kerasd-test"
+
+
 def test_the_welcome_holds_a_job_that_parses() -> None:
     """What is pasted into a shell is a curl call whose body is JSON: Dense 4-6-1 on four columns."""
     text = welcome("http://127.0.0.1:8000")

@@ -1,5 +1,6 @@
 """`/v1/datasets`: data that jobs train on."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, BinaryIO, cast
@@ -41,7 +42,8 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
     )
     def upload_dataset(query: dict[str, Any]) -> Answer:
         """The body is streamed to disk and read from there, so it can be far larger than memory."""
-        request.max_content_length = None
+        # The store counts what comes, up to a limit of its own; None would mean that of all other bodies.
+        request.max_content_length = sys.maxsize
         options = ReadOptions(target=tuple(query["target"]))
         dataset = store.upload(cast(BinaryIO, request.stream), request.content_type or "", options, limit_bytes, now())
         return Answer(value=dataset, headers={"Location": url_for("datasets.get_dataset", dataset_id=dataset.id)})

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,13 @@ from flask import Blueprint, Response, request, url_for
 
 from service.api.operation import Answer, Operation, operation
 from service.errors import Conflict, Invalid, MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
-from service.registry.jobs import Job, Jobs, Status
+from service.registry.job import Job, TimeLimit
+from service.registry.jobs import Jobs
 from service.registry.page import Page
+from service.registry.stores import JobStore
+from service.registry.tables import Status
 from service.schemas import jobs as schema
+from service.training.initial import Initial
 from service.training.submission import Checked, Submission, Submissions
 
 EXAMPLE = {
@@ -34,8 +39,10 @@ EXAMPLE = {
 }
 
 
-def blueprint(jobs: Jobs, submissions: Submissions, now: Callable[[], datetime]) -> Blueprint:
-    """The routes of jobs."""
+def blueprint(
+    jobs: Jobs, store: JobStore, submissions: Submissions, ring: Callable[[], None], now: Callable[[], datetime]
+) -> Blueprint:
+    """The routes of jobs; `ring` tells the supervisor that there is something to do."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
     @routes.post("")
@@ -53,11 +60,12 @@ def blueprint(jobs: Jobs, submissions: Submissions, now: Callable[[], datetime])
     )
     def submit_job(query: dict[str, Any], body: dict[str, Any]) -> Answer:
         """A 202 is a promise: the job is on disk and will run. With `?dry_run=true` nothing is queued (200)."""
-        submission = Submission(**body)
+        submission = _submission(body)
         if query["dry_run"]:
             checked = submissions.dry_run(submission)
             return Answer(value=_dry_run(submission, checked), status=200, schema=schema.DryRun)
         job = submissions.submit(submission, now())
+        ring()
         return Answer(value=_view(job), headers={"Location": url_for("jobs.get_job", job_id=job.id)})
 
     @routes.get("")
@@ -90,25 +98,72 @@ def blueprint(jobs: Jobs, submissions: Submissions, now: Callable[[], datetime])
             return Response(_csv(rows), content_type="text/csv; charset=utf-8")
         return {"job": job_id, "rows": rows}
 
+    @routes.post("/<job_id>/pause")
+    @operation(Operation(summary="Pause a job", answer=schema.Job, raises=(NotFound, Conflict)))
+    def pause_job(job_id: str) -> dict[str, Any]:
+        """A queued job is paused at once, a running one as soon as it has written a checkpoint."""
+        job = jobs.pause(job_id)
+        ring()
+        return _view(job)
+
+    @routes.post("/<job_id>/resume")
+    @operation(
+        Operation(
+            summary="Resume a job",
+            answer=schema.Job,
+            body=schema.Resumption,
+            body_required=False,
+            example={"time_limit_seconds": 3600},
+            raises=(MalformedRequest, NotFound, Conflict, UnsupportedMediaType, TooLarge, Invalid),
+        )
+    )
+    def resume_job(job_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A paused job, or a failed one that is retryable, goes on from its checkpoint; a pause asked for is withdrawn.
+
+        A new time limit counts for a job that is queued by this.
+        """
+        limit = TimeLimit(seconds=body["time_limit_seconds"]) if "time_limit_seconds" in body else None
+        job = jobs.resume(job_id, limit)
+        ring()
+        return _view(job)
+
     @routes.post("/<job_id>/cancel")
-    @operation(Operation(summary="Cancel a job", answer=schema.Job, raises=(NotFound, Conflict)))
-    def cancel_job(job_id: str) -> dict[str, Any]:
-        """A queued job is cancelled at once, a running one within about a second."""
-        return _view(jobs.cancel(job_id, now()))
+    @operation(
+        Operation(
+            summary="Cancel a job", answer=schema.Job, query=schema.CancelQuery, raises=(NotFound, Conflict, Invalid)
+        )
+    )
+    def cancel_job(job_id: str, query: dict[str, Any]) -> dict[str, Any]:
+        """At once, or with `?keep=best` after a version of the best weights so far was made of what is trained."""
+        job = store.cancel(job_id, now(), query["keep"])
+        ring()
+        return _view(job)
 
     @routes.delete("/<job_id>")
     @operation(Operation(summary="Delete a job", answer=None, status=204, raises=(NotFound, Conflict)))
     def delete_job(job_id: str) -> None:
         """Only once it has ended; the version that it made stays."""
-        jobs.delete(job_id)
+        store.delete(job_id)
 
     return routes
 
 
+def _submission(body: dict[str, Any]) -> Submission:
+    initial = body["initial"]
+    return Submission(**body | {"initial": None if initial is None else Initial(**initial)})
+
+
 def _view(job: Job) -> dict[str, Any]:
     """A job as the schema takes it."""
-    names = schema.Job().fields.keys() - {"seed", "metrics"}
-    return {name: getattr(job, name) for name in names} | {"seed": job.request["seed"], "metrics": job.metrics or {}}
+    asked = {"seed": job.request["seed"], "initial": job.request.get("initial")}
+    told = {"metrics": job.metrics or {}, "failure": _failure(job)}
+    own = schema.Job().fields.keys() - asked.keys() - told.keys()
+    return {name: getattr(job, name) for name in own} | asked | told
+
+
+def _failure(job: Job) -> dict[str, Any] | None:
+    """Why it failed, and the checkpoint that it would go on from."""
+    return None if job.failure is None else asdict(job.failure) | {"checkpoint": job.checkpoint}
 
 
 def _dry_run(submission: Submission, checked: Checked) -> dict[str, Any]:

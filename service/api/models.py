@@ -34,7 +34,7 @@ def blueprint(models: Models, store: ModelStore) -> Blueprint:
         Operation(summary="Delete a model with all its versions", answer=None, status=204, raises=(NotFound, Conflict))
     )
     def delete_model(name: str) -> None:
-        """Not while a queued or running job is to add a version to it."""
+        """Not while a job that has not ended is to add a version to it, or starts from one of them."""
         store.delete(name)
 
     @routes.get("/<name>/versions")
@@ -54,9 +54,9 @@ def blueprint(models: Models, store: ModelStore) -> Blueprint:
         return models.version(name, number)
 
     @routes.delete("/<name>/versions/<int:number>")
-    @operation(Operation(summary="Delete a version", answer=None, status=204, raises=(NotFound,)))
+    @operation(Operation(summary="Delete a version", answer=None, status=204, raises=(NotFound, Conflict)))
     def delete_version(name: str, number: int) -> None:
-        """Its number is never given again."""
+        """Its number is never given again. Not while a job that has not ended starts from it."""
         store.delete_version(name, number)
 
     return routes

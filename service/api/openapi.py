@@ -97,7 +97,7 @@ def _operation(app: Flask, rule: Rule, contract: Operation) -> dict[str, Any]:
     if contract.query is not None:
         described["parameters"] = [{"in": "query", "schema": contract.query}]
     if contract.body is not None or contract.uploads:
-        described["requestBody"] = {"required": True, "content": _request_content(contract)}
+        described["requestBody"] = {"required": contract.body_required, "content": _request_content(contract)}
     return described
 
 

@@ -27,6 +27,8 @@ class Operation:
     status: int = 200
     query: type[Schema] | None = None
     body: type[Schema] | None = None
+    #: Without it, the view gets what the schema makes of {}.
+    body_required: bool = True
     #: A body that works; shown in the documentation.
     example: Any = None
     #: The answer, with status 200, where a query asked for a dry run.
@@ -57,7 +59,8 @@ def operation(contract: Operation) -> Callable[[Callable[..., Any]], Callable[..
             if contract.query is not None:
                 arguments["query"] = read_query(contract.query)
             if contract.body is not None:
-                arguments["body"] = load(contract.body, read_json())
+                absent = not contract.body_required and not request.get_data()
+                arguments["body"] = load(contract.body, {} if absent else read_json())
             return _respond(contract, view(**arguments))
 
         call.operation = contract  # type: ignore[attr-defined]

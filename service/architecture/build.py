@@ -23,6 +23,8 @@ _CLASSES = {
 }
 #: Names of these stay strings: Keras has one function for each, and picks some by the shape of the targets.
 _NAMED = ("activation", "loss", "metric")
+#: Of these Keras has a class, but does not find it by its name.
+_ONLY_CLASSES = ("CategoricalGeneralizedCrossEntropy",)
 _ASKING = ("MultiHeadAttention", "GroupQueryAttention")
 _LISTING = (
     *("Attention", "AdditiveAttention", "Concatenate", "Dot"),
@@ -54,7 +56,7 @@ def make(kind: str, value: Any) -> Any:
     `kind` is a kind of the catalog. Names of activations, losses and metrics stay strings, which Keras resolves.
     Raises ValueError for what is not in the catalog.
     """
-    if value is None or (kind in _NAMED and isinstance(value, str)):
+    if value is None or (kind in _NAMED and isinstance(value, str) and value not in _ONLY_CLASSES):
         return value
     arguments = {} if isinstance(value, str) else {key: value[key] for key in value if key != "type"}
     return _construct(kind, value if isinstance(value, str) else value["type"], arguments)
@@ -68,7 +70,7 @@ def adapt(model: keras.Model, network: Network, x: Mapping[str, NDArray[Any]]) -
     for layer in network.layers:
         if layer.type == "Normalization" and layer.arguments["mean"] is None:
             normalization = model.get_layer(layer.name)
-            before = keras.Model(inputs=model.inputs, outputs=normalization.input)
+            before = keras.Model(inputs=_one_or_all(model.inputs), outputs=normalization.input)
             arrays = [x[one.name] for one in network.inputs]
             normalization.adapt(_batches(before, arrays))
 

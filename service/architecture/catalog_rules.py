@@ -91,6 +91,7 @@ BY_CLASS: dict[str, Rule] = {
     "VarianceScaling.mode": string("fan_in", "fan_out", "fan_avg"),
     "ReduceLROnPlateau.factor": {"type": "number", "minimum": 0, "exclusive_maximum": 1},
     "EarlyStopping.mode": string("auto", "min", "max"),
+    "ModelCheckpoint.mode": string("auto", "min", "max"),
     "ReduceLROnPlateau.mode": string("auto", "min", "max"),
     "AUC.thresholds": numbers(0, 1, scalar=False),
     "Circle.gamma": positive(1e6),
@@ -129,7 +130,7 @@ BY_NAME: dict[str, Rule] = {
         "use_bias center mask_zero use_scale keepdims return_sequences go_backwards unit_forget_bias "
         "reset_after invert normalize use_gate crop_to_aspect_ratio pad_to_aspect_ratio antialias from_logits "
         "apply_class_balancing remove_diagonal nesterov centered amsgrad use_ema relative_step exclude_embeddings "
-        "staircase cycle multi_label sparse_y_true sparse_y_pred from_sorted_ids restore_best_weights "
+        "staircase cycle multi_label sparse_y_true sparse_y_pred from_sorted_ids restore_best_weights save_best_only "
         "trainable": BOOLEAN,
         "units filters output_dim key_dim value_dim head_dim n": integer(1, SIZE),
         "num_heads num_query_heads num_key_value_heads": integer(1, 4096),
@@ -157,7 +158,7 @@ BY_NAME: dict[str, Rule] = {
         "momentum ema_momentum rho": UNIT,
         "beta_1 beta_2 adam_beta_1 adam_beta_2": below(1),
         "epsilon epsilon_1 epsilon_2": positive(1),
-        "mask_value fill_value value threshold baseline mean minval maxval": number(),
+        "mask_value fill_value value threshold initial_value_threshold baseline mean minval maxval": number(),
         "offset": numbers(-1e9, 1e9),
         "value_range": numbers(-1e9, 1e9, length=2, scalar=False),
         "max_value min_value margin delta gain": number(0),

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from service.architecture import catalog
 from service.architecture.arguments import at, shown
@@ -14,7 +14,7 @@ from service.errors import Fault
 MAX_METRICS = 32
 MAX_LOSS_WEIGHT = 1e9
 
-_KEYS = ("loss", "optimizer", "metrics", "loss_weights")
+_KEYS = ("loss", "optimizer", "metrics", "loss_weights", "jit_compile")
 _Y = "/data/y"
 #: It takes class numbers without the last axis only, and has no `from_logits`.
 _GCE = "CategoricalGeneralizedCrossEntropy"
@@ -38,12 +38,14 @@ class Compilation:
 
     `optimizer` and the values of `loss` are in the catalog's normal form. A metric given as a string stays as the
     client spelled it, because Keras reports it under that very spelling ("mae", not "mean_absolute_error").
+    `jit_compile` says whether XLA compiles the steps; "auto" leaves that to the server.
     """
 
     optimizer: Any
     loss: dict[str, Any]
     metrics: dict[str, tuple[Any, ...]]
     loss_weights: dict[str, float]
+    jit_compile: bool | Literal["auto"] = "auto"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "metrics": {output: list(metrics) for output, metrics in self.metrics.items()}}
@@ -81,11 +83,12 @@ def check_compile(
     losses = _check_losses(value.get("loss"), names, f"{pointer}/loss", faults)
     metrics = _check_metrics(value.get("metrics", []), names, f"{pointer}/metrics", faults)
     weights = _check_weights(value.get("loss_weights"), names, f"{pointer}/loss_weights", faults)
+    jit_compile = _check_jit_compile(value.get("jit_compile", "auto"), f"{pointer}/jit_compile", faults)
     faults.extend(_misfits(losses, outputs, y, output_activations))
     if len(faults) > before or not names:
         return None
     loss = {name: losses[name][0] for name in names}
-    return Compilation(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights)
+    return Compilation(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights, jit_compile=jit_compile)
 
 
 def _check_losses(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, _Placed]:
@@ -174,6 +177,17 @@ def _check_weight(value: object, pointer: str, faults: list[Fault]) -> float:
         faults.append(_fault(pointer, f"The loss weight is {shown(value)}; {expected}."))
         return 0.0
     return float(value)
+
+
+def _check_jit_compile(value: object, pointer: str, faults: list[Fault]) -> bool | Literal["auto"]:
+    if isinstance(value, bool):
+        return value
+    if value != "auto":
+        detail = (
+            f'jit_compile is {shown(value)}; expected true for XLA, false for none, or "auto" to let the server choose.'
+        )
+        faults.append(_fault(pointer, detail))
+    return "auto"
 
 
 def _misfits(

@@ -200,6 +200,10 @@ def _read_callbacks(value: object, pointer: str, faults: list[Fault]) -> tuple[d
     # A name alone is written out, so that every callback comes back with all its arguments.
     written = [{"type": callback} if isinstance(callback, str) else callback for callback in value]
     checked = [catalog.check("callback", entry, f"{pointer}/{index}", faults) for index, entry in enumerate(written)]
+    for index, callback in enumerate(checked):
+        if isinstance(callback, dict) and callback["type"] == "ModelCheckpoint" and not callback["save_best_only"]:
+            detail = "ModelCheckpoint keeps the best weights for the version; expected save_best_only to be true."
+            faults.append(_fault(f"{pointer}/{index}/save_best_only", detail))
     return tuple({"type": entry} if isinstance(entry, str) else entry for entry in checked if entry is not None)
 
 

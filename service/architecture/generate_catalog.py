@@ -59,7 +59,7 @@ OFFERED = {
         "SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge "
         "TopKCategoricalAccuracy TrueNegatives TruePositives"
     ),
-    "callback": "EarlyStopping ReduceLROnPlateau TerminateOnNaN",
+    "callback": "EarlyStopping ModelCheckpoint ReduceLROnPlateau TerminateOnNaN",
 }
 
 MODULES: dict[str, ModuleType] = {
@@ -80,7 +80,7 @@ MODULES: dict[str, ModuleType] = {
 LEFT_OUT = (
     "self args kwargs name dtype weights lora_rank lora_alpha quantization_config gptq_unpacked_column_size "
     "return_state stateful unroll use_cudnn flash_attention renorm renorm_clipping renorm_momentum synchronized "
-    "input_axes output_axes loss_scale_factor exclude_layers verbose raise_error"
+    "input_axes output_axes loss_scale_factor exclude_layers verbose raise_error filepath save_weights_only save_freq"
 )
 
 #: A metric's name is what the client sees among the results, so this one kind keeps it.

@@ -92,6 +92,20 @@ def summary(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
+def operations_estimate(rows: Sequence[dict[str, Any]], batch_size: int) -> int:
+    """Estimate the multiplications of one pass forward through a batch, from what `summary` returns.
+
+    Each parameter is used once at every place of its layer's output. Embeddings only look up; the steps of a recurrent
+    layer that returns the last one are not seen.
+    """
+    uses = [
+        int(row["parameters"]) * prod(int(size or 1) for size in row["output_shape"][1:-1])
+        for row in rows
+        if row["type"] != "Embedding"
+    ]
+    return batch_size * sum(uses)
+
+
 def _row(
     name: str, type_name: str, shape: Shape, parameters: int, trainable: int, inputs: tuple[str, ...]
 ) -> dict[str, Any]:

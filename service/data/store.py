@@ -1,4 +1,4 @@
-"""The file store: uploads, data sets, versions and attempts as folders whose names the server makes."""
+"""The file store: uploads, data sets, versions, attempts and checkpoints as folders whose names the server makes."""
 
 import errno
 import hashlib
@@ -9,8 +9,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -20,12 +20,14 @@ import numpy as np
 from service.data.arrays import ArrayFacts, Part
 from service.errors import NotFound, StorageFull, TooLarge
 
-Kind = Literal["datasets", "versions", "attempts"]
+Kind = Literal["datasets", "versions", "attempts", "checkpoints"]
 
 BLOCK_BYTES: Final = 2**20
 CHUNK_BYTES: Final = 2**22
 #: Every .npy file kept here starts with a header of this length, so that it can be written after the rows.
 HEADER_BYTES: Final = 256
+#: How the name of a folder ends that has left its place and is being removed.
+_DOOMED: Final = ".doomed"
 _ID: Final = re.compile(r"[a-z]+_[0-9a-z]{26}")
 
 
@@ -41,13 +43,14 @@ class FileStore:
     """Everything kerasd keeps outside the database, under one root.
 
     `datasets` and `versions` hold finished folders only, each put there by one rename; `incoming` holds what is not
-    finished; `attempts` holds the working folders of running jobs.
+    finished; `attempts` holds the working folders of running jobs, `checkpoints` what jobs go on from. Nothing in
+    `cache` is needed: it only saves time.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / "incoming"
-        for folder in ("datasets", "versions", "attempts", "incoming"):
+        for folder in ("datasets", "versions", "attempts", "checkpoints", "incoming", "cache"):
             (root / folder).mkdir(parents=True, exist_ok=True)
 
     def spool(self, stream: BinaryIO, limit_bytes: int) -> Spooled:
@@ -92,25 +95,77 @@ class FileStore:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def drop_attempt(self, job_id: str, number: int) -> None:
+        """Remove the working folder of one attempt, and with the job's last one the job's own."""
+        job = self._path("attempts", job_id)
+        shutil.rmtree(job / str(int(number)), ignore_errors=True)
+        # It is not empty while another attempt is at work, and may be gone already.
+        with suppress(OSError):
+            job.rmdir()
+
+    @property
+    def cache(self) -> Path:
+        """Where children keep what later children can use."""
+        return self._root / "cache"
+
+    @property
+    def standby(self) -> Path:
+        """Where the child that stands by warms up; nothing in it is worth keeping."""
+        return self._root / "standby"
+
+    def checkpoints(self, job_id: str) -> Path:
+        """The folder of a job's checkpoints; it is made if it is not there."""
+        folder = self._path("checkpoints", job_id)
+        with storage_full():
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def drop_checkpoint(self, job_id: str, name: str) -> None:
+        """Remove one checkpoint of a job; nothing happens if it is not there."""
+        _remove(self._path("checkpoints", job_id) / name)
+
+    def keep_checkpoint(self, job_id: str, name: str | None, attempt: int) -> None:
+        """Remove what attempts before this one have left in a job's folder, beside the checkpoint `name`.
+
+        Whose a file is, its name says, which begins with the number of the attempt: a supervisor that was stopped and
+        replaced comes too late to remove what its successor's child writes.
+        """
+        for entry in self.checkpoints(job_id).iterdir():
+            if entry.name != name and _attempt(entry) < attempt:
+                _remove(entry)
+
     def remove(self, kind: Kind, item_id: str) -> None:
         """Remove a folder (for `attempts`, all attempts at the job); nothing happens if it is not there."""
         path = self._path(kind, item_id)
         if not path.exists():
             return
         # The folder leaves its place in one step first, so that nobody finds half of it.
-        doomed = path.rename(self._incoming / secrets.token_hex(16))
-        shutil.rmtree(doomed)
+        _remove(path.rename(self._incoming / f"{secrets.token_hex(16)}{_DOOMED}"))
 
     def clean_incoming(self, older_than: float, now: float | None = None) -> int:
-        """Remove what was left in `incoming` and not touched for `older_than` seconds; return how many entries."""
+        """Remove what was left in `incoming` and not touched for `older_than` seconds; return how many entries.
+
+        What was being removed when a process ended is removed at once.
+        """
         limit = (time.time() if now is None else now) - older_than
-        stale = [entry for entry in self._incoming.iterdir() if _touched_at(entry) < limit]
+        stale = [entry for entry in self._incoming.iterdir() if entry.suffix == _DOOMED or _touched_at(entry) < limit]
         for entry in stale:
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
+            _remove(entry)
         return len(stale)
+
+    def clean_unknown(self, kind: Kind, known: Callable[[], set[str]], older_than: float) -> tuple[str, ...]:
+        """Remove the folders of a kind that no id in `known` names, if `older_than` seconds old; return their names.
+
+        A process that ends between the rename of a folder and the commit of its row leaves such a folder behind.
+        """
+        limit = time.time() - older_than
+        old = [entry for entry in (self._root / kind).iterdir() if _touched_at(entry) < limit]
+        # What is old was written long before this question, so that a row that is to come is there by now.
+        named = known() if old else set()
+        unknown = [entry for entry in old if entry.name not in named]
+        for entry in unknown:
+            _remove(entry)
+        return tuple(sorted(entry.name for entry in unknown))
 
     def clean_attempts(self) -> None:
         """Remove every working folder; only for a supervisor that starts, when no job is running."""
@@ -200,6 +255,18 @@ def _copy(stream: BinaryIO, file: BinaryIO, limit_bytes: int) -> int:
             raise TooLarge(f"More than {limit_bytes} bytes came, the most that this server takes at once. Send less.")
         file.write(block)
     return size
+
+
+def _attempt(checkpoint: Path) -> int:
+    digits = checkpoint.name.partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -9,7 +9,7 @@ ONNX Runtime is imported inside a function only: its import starts a thread, and
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ import tf2onnx
 from onnx import numpy_helper
 
 from service.inference.signature import Engine, Signature, TensorSpec
+from service.inference.template import Template
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Answer = Callable[..., dict[str, Any]]
 
 #: Answers are the same where |difference| <= tolerance + tolerance * |Keras's answer|.
 _TOLERANCE = 1e-5
@@ -35,11 +37,13 @@ class Exported:
     """Which engine will serve the version; `reason` says why it is not ONNX Runtime.
 
     `max_difference` is the largest absolute difference from Keras's answers; None where there was nothing to compare.
+    `converted` is the ONNX model if it was converted anew, and not made from a template.
     """
 
     engine: Engine
     reason: str | None
     max_difference: float | None
+    converted: Any = None
 
 
 class _RefusedError(Exception):
@@ -50,14 +54,35 @@ class _RefusedError(Exception):
         self.max_difference = max_difference
 
 
-def export(model: keras.Model, signature: Signature, x: Arrays, path: Path) -> Exported:
+def export(
+    model: keras.Model,
+    signature: Signature,
+    x: Arrays,
+    path: Path,
+    compiled: Answer | None = None,
+    answer: Answer | None = None,
+    template: Template | None = None,
+) -> Exported:
     """Write the model to `path` as ONNX if it can be shown to answer as Keras does.
 
-    `x` holds sample rows by input name, (rows, *shape), from 1 row up. Never raises for a conversion that fails.
+    `x` holds sample rows by input name, (rows, *shape), from 1 row up. `compiled` is what `forward` gives, and `answer`
+    something that answers as it does, if they are there already; a `template` of the same network saves the conversion.
+    Never raises for a conversion that fails.
     """
+    compiled = compiled or forward(model, signature)
+    answer = answer or compiled
+    if template is not None:
+        # Whatever is wrong with a template, the conversion itself is still to be tried.
+        with contextlib.suppress(Exception):
+            onnx.save(template.fill([np.asarray(weight) for weight in model.weights]), path)
+            return Exported(
+                engine="onnxruntime", reason=None, max_difference=_verify(model, signature, answer, x, path)
+            )
     try:
         with _silence():
-            difference = _export(model, signature, x, path)
+            converted = convert(compiled, signature)
+            onnx.save(converted, path)
+            difference = _verify(model, signature, answer, x, path)
     except _RefusedError as refusal:
         path.unlink(missing_ok=True)
         return Exported(engine="tensorflow", reason=str(refusal), max_difference=refusal.max_difference)
@@ -65,7 +90,13 @@ def export(model: keras.Model, signature: Signature, x: Arrays, path: Path) -> E
         # Converters and runtimes raise whatever they like; a version is served by TensorFlow then.
         path.unlink(missing_ok=True)
         return Exported(engine="tensorflow", reason=_sentence(error), max_difference=None)
-    return Exported(engine="onnxruntime", reason=None, max_difference=difference)
+    return Exported(engine="onnxruntime", reason=None, max_difference=difference, converted=converted)
+
+
+def convert(compiled: Answer, signature: Signature) -> Any:
+    """Convert what `forward` gives to an ONNX model with the signature's names; raises where that cannot be."""
+    _check_names(signature)
+    return _convert(compiled, signature)
 
 
 def forward(model: keras.Model, signature: Signature) -> Any:
@@ -80,12 +111,17 @@ def forward(model: keras.Model, signature: Signature) -> Any:
     # A flat copy is called with lists, whatever structure the model was built with; it shares the layers.
     flat = keras.Model(inputs, [outputs[spec.name] for spec in signature.outputs])
 
-    @tf.function(input_signature=_specs(signature))  # type: ignore[untyped-decorator,unused-ignore]
+    @tf.function(input_signature=specs(signature), autograph=False)  # type: ignore[untyped-decorator,unused-ignore]
     def answer(*tensors: Any) -> dict[str, Any]:
         answers = flat(list(tensors), training=False)
         return dict(zip((spec.name for spec in signature.outputs), keras.tree.flatten(answers), strict=True))
 
     return answer
+
+
+def specs(signature: Signature) -> list[Any]:
+    """What the inputs' tensors are: any number of rows."""
+    return [tf.TensorSpec((None, *spec.shape), spec.dtype, name=spec.name) for spec in signature.inputs]
 
 
 def _output_names(model: keras.Model, signature: Signature) -> list[str]:
@@ -95,24 +131,14 @@ def _output_names(model: keras.Model, signature: Signature) -> list[str]:
     return own if sorted(own) == sorted(names) else names
 
 
-def _specs(signature: Signature) -> list[Any]:
-    return [tf.TensorSpec((None, *spec.shape), spec.dtype, name=spec.name) for spec in signature.inputs]
-
-
-def _export(model: keras.Model, signature: Signature, x: Arrays, path: Path) -> float:
-    _check_names(signature)
-    answer = forward(model, signature)
-    onnx.save(_convert(answer, signature), path)
-    return _verify(model, signature, answer, x, path)
-
-
 def _convert(answer: Any, signature: Signature) -> Any:
     """Make the ONNX model whose inputs and outputs have the signature's names."""
-    specs = _specs(signature)
     converted, _ = tf2onnx.convert.from_function(
-        answer, specs, custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])}
+        answer, specs(signature), custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])}
     )
-    _bind_captures(converted.graph, answer.get_concrete_function(*specs), {spec.name for spec in signature.inputs})
+    _bind_captures(
+        converted.graph, answer.get_concrete_function(*specs(signature)), {spec.name for spec in signature.inputs}
+    )
     _check_graph(converted.graph, signature)
     _check_operations(converted)
     return converted

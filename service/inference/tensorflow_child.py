@@ -3,7 +3,6 @@
 It is forked from the zygote, listens on a Unix socket that only the service's user may open, and ends on SIGTERM.
 """
 
-import json
 import signal
 import threading
 from collections import OrderedDict
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from service.data.store import FileStore
-from service.errors import Fault
 from service.inference.tensorflow_client import receive, send
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -26,10 +24,10 @@ _MOST_MODELS = 8
 _BACKLOG = 128
 
 
-def serve_predictions(supervisor: "Connection[Any, Any] | None", socket_path: str, store_root: Path) -> None:
+def serve_predictions(supervisor: Any, socket_path: str, store_root: Path) -> None:
     """Answer predictions until SIGTERM; runs in the main thread of a process of its own.
 
-    `supervisor` is the pipe that every child is given; nothing is said on it here.
+    `supervisor` is the line that every child is given; nothing is said on it here.
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -66,18 +64,10 @@ class _Model:
 
     def __init__(self, folder: Path) -> None:
         # Keras is imported here, so that whoever imports this module does not need it.
-        from service.architecture.build import build
-        from service.architecture.graph import read_architecture
+        from service.architecture.stored import load
         from service.inference.export import forward
 
-        stored = json.loads((folder / "network.json").read_text())
-        faults: list[Fault] = []
-        network = read_architecture(stored["architecture"], "/architecture", faults)
-        if network is None:
-            raise ValueError(f"This release no longer reads the version's architecture: {faults[0].detail}")
-        shapes = {name: tuple(shape) for name, shape in stored["input_shapes"].items()}
-        model = build(network, shapes)
-        model.load_weights(folder / "model.keras")
+        network, model = load(folder)
         self._forward, self._signature = _compiled(forward, model, network.outputs)
 
     def predict(self, arrays: Arrays) -> Arrays:

@@ -71,7 +71,7 @@ class Datasets:
         return cut([Dataset.from_row(row) for row in rows], limit, lambda dataset: dataset.id)
 
     def delete(self, dataset_id: str) -> None:
-        """Delete one data set's row; raises NotFound, and Conflict while a queued or running job uses it."""
+        """Delete one data set's row; raises NotFound, and Conflict while a job that has not ended uses it."""
         with self._database.write() as connection:
             # The lock makes a job that is being submitted with this data set wait, or this deletion wait for the job.
             locked = select(datasets.c.id).where(datasets.c.id == dataset_id).with_for_update()
@@ -80,14 +80,19 @@ class Datasets:
             _refuse_used(connection, dataset_id)
             connection.execute(delete(datasets).where(datasets.c.id == dataset_id))
 
+    def ids(self) -> set[str]:
+        """The ids of all data sets."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(datasets.c.id)))
+
 
 def _refuse_used(connection: Connection, dataset_id: str) -> None:
     uses = or_(jobs.c.dataset == dataset_id, jobs.c.validation_dataset == dataset_id)
     users = connection.scalars(select(jobs.c.id).where(uses, jobs.c.status.in_(ACTIVE)).order_by(jobs.c.id)).all()
     if users:
         raise Conflict(
-            f"The data set {dataset_id} is in use by {', '.join(users)}. Only a data set that no queued or running "
-            "job uses can be deleted: cancel these jobs or wait for their end, then delete it again."
+            f"The data set {dataset_id} is in use by {', '.join(users)}. Only a data set that no queued, running or "
+            "paused job uses can be deleted: cancel these jobs or wait for their end, then delete it again."
         )
 
 

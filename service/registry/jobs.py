@@ -1,116 +1,30 @@
-"""Jobs: the queue of requests to train a model, and the record of what became of each.
+"""Jobs as clients see them: submitted, read, paused, resumed, cancelled, deleted; `claims` is the supervisors' side."""
 
-A client submits, a supervisor claims. Each claim raises the job's `attempt`, and every later write about the running
-job names it: a write that touches no row tells the writer that it was replaced and must stop.
-"""
-
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from service.errors import Conflict, NotFound
+from service.errors import Conflict
 from service.registry.database import Database
 from service.registry.ids import new_id
-from service.registry.models import NewVersion, Version, publish
+from service.registry.job import Job, Keep, NewJob, TimeLimit
+from service.registry.moves import NOBODYS, locked, move, not_found
 from service.registry.page import Page, after, cut
-from service.registry.tables import Status, datasets, epochs, jobs
-
-__all__ = ["TRANSITIONS", "Failure", "Held", "Job", "Jobs", "NewJob", "NewVersion", "Progress", "Status", "Version"]
-
-#: The legal moves, and there are no others.
-TRANSITIONS = {
-    Status.QUEUED: (Status.RUNNING, Status.CANCELLED),
-    Status.RUNNING: (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.QUEUED),
-    Status.SUCCEEDED: (),
-    Status.FAILED: (),
-    Status.CANCELLED: (),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a job has failed; `advice` says what could help, and `retryable` that the same job could succeed."""
-
-    code: str
-    message: str
-    retryable: bool
-    advice: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a training is: `step` of the `steps` of `epoch`, of `epochs`; counted from 1, `percent` up to 100."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    percent: float
-    samples_per_second: float | None
-    eta_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """What a client asks for; `request` is normalised: `architecture`, `compile`, `fit` and `seed`."""
-
-    model: str
-    request: dict[str, Any]
-    dataset: str
-    validation_dataset: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One job as it was when it was read; `metrics` is the newest epoch's row, `version` the number that it made."""
-
-    id: str
-    model: str
-    status: Status
-    request: dict[str, Any]
-    dataset: str
-    validation_dataset: str | None
-    attempt: int
-    owner: str | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    progress: Progress | None
-    metrics: dict[str, float | None] | None
-    version: int | None
-    failure: Failure | None
-    cancel_requested: bool
-
-    @classmethod
-    def from_row(cls, row: RowMapping) -> Self:
-        values = {name: value for name, value in row.items() if name != "lease_until"}
-        values["status"] = Status(row["status"])
-        values["progress"] = None if row["progress"] is None else Progress(**row["progress"])
-        values["failure"] = None if row["failure"] is None else Failure(**row["failure"])
-        return cls(**values)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A running job that an owner still holds."""
-
-    id: str
-    attempt: int
-    cancel_requested: bool
+from service.registry.tables import Status, datasets, epochs, jobs, versions
 
 
 class Jobs:
-    """The jobs: clients submit, read and cancel them; supervisors claim them and say what happens."""
+    """The jobs of all clients, the newest first."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def submit(self, job: NewJob, now: datetime) -> Job:
-        """Queue a job; raises Conflict when a data set of it was deleted meanwhile."""
+        """Queue a job; raises Conflict when a data set of it, or the version to start from, was deleted meanwhile."""
         with self._database.write() as connection:
-            _refuse_missing_datasets(connection, job)
+            _refuse_missing(connection, job)
             queued = insert(jobs).values(**asdict(job), id=new_id("job"), status=Status.QUEUED, attempt=0)
             row = connection.execute(queued.values(created_at=now).returning(jobs)).mappings().one()
             return Job.from_row(row)
@@ -120,7 +34,7 @@ class Jobs:
         with self._database.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
         if row is None:
-            raise _not_found(job_id)
+            raise not_found(job_id)
         return Job.from_row(row)
 
     def page(self, status: Status | None, model: str | None, cursor: str | None, limit: int) -> Page[Job]:
@@ -142,7 +56,7 @@ class Jobs:
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
             if not rows and connection.scalar(select(jobs.c.id).where(jobs.c.id == job_id)) is None:
-                raise _not_found(job_id)
+                raise not_found(job_id)
         return [{"epoch": epoch, **metrics} for epoch, metrics in rows]
 
     def count_by_status(self) -> dict[Status, int]:
@@ -152,9 +66,9 @@ class Jobs:
         return dict.fromkeys(Status, 0) | {Status(status): count for status, count in rows}
 
     def delete(self, job_id: str) -> None:
-        """Delete an ended job and its epochs; raises NotFound, and Conflict while it is queued or running."""
+        """Delete an ended job and its epochs; raises NotFound, and Conflict while it has not ended."""
         with self._database.write() as connection:
-            job = _locked(connection, job_id)
+            job = locked(connection, job_id)
             if not job.status.is_terminal:
                 raise Conflict(
                     f"The job {job_id} is {job.status}. Only a job that has ended can be deleted: cancel it first, "
@@ -162,150 +76,119 @@ class Jobs:
                 )
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
-    def cancel(self, job_id: str, now: datetime) -> Job:
-        """End a queued job at once, and ask for the end of a running one; a cancelled job stays as it is.
+    def cancel(self, job_id: str, now: datetime, keep: Keep | None = None) -> Job:
+        """End a queued or paused job at once, and ask for the end of a running one; a cancelled job stays as it is.
 
-        Raises NotFound, and Conflict for a job that has succeeded or failed.
+        With `keep`, a job that has a checkpoint goes to the queue, so that a child makes a version of its best weights
+        before it ends. Raises NotFound, and Conflict for a job that has succeeded or failed.
         """
         with self._database.write() as connection:
-            job = _locked(connection, job_id)
-            if job.status is Status.QUEUED:
-                (job,) = self._move(connection, Status.CANCELLED, jobs.c.id == job_id, finished_at=now)
-            elif job.status is Status.RUNNING:
-                asked = update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True).returning(jobs)
-                job = Job.from_row(connection.execute(asked).mappings().one())
-            elif job.status is not Status.CANCELLED:
+            job = locked(connection, job_id)
+            asked = {"cancel_requested": True, "pause_requested": False, "keep": keep}
+            match job.status:
+                case Status.RUNNING:
+                    # What was asked for first stays, unless the second wants the end at once.
+                    return _set(connection, job_id, **asked) if keep is None or not job.cancel_requested else job
+                case Status.QUEUED | Status.PAUSED if keep is None or job.checkpoint is None:
+                    return _moved(connection, job, Status.CANCELLED, finished_at=now)
+                case Status.PAUSED:
+                    return _moved(connection, job, Status.QUEUED, **asked)
+                case Status.QUEUED:
+                    return _set(connection, job_id, **asked)
+                case Status.CANCELLED:
+                    return job
+            raise Conflict(
+                f"The job {job_id} has already {job.status}. Only a queued, running or paused job can be cancelled: "
+                "delete the job, or what it has made, if that is no longer wanted."
+            )
+
+    def pause(self, job_id: str) -> Job:
+        """Pause a queued job at once, and ask a running one to write a checkpoint and end; a paused one stays so.
+
+        Raises NotFound, and Conflict for a job that has ended or is being cancelled.
+        """
+        with self._database.write() as connection:
+            job = locked(connection, job_id)
+            if job.status.is_terminal or job.cancel_requested:
+                state = f"has {job.status}" if job.status.is_terminal else "is being cancelled"
                 raise Conflict(
-                    f"The job {job_id} has already {job.status}. Only a queued or running job can be cancelled: "
-                    "delete the job, or what it has made, if that is no longer wanted."
+                    f"The job {job_id} {state}. Only a queued or running job that nobody has cancelled can be paused."
                 )
+            match job.status:
+                case Status.QUEUED:
+                    return _moved(connection, job, Status.PAUSED)
+                case Status.RUNNING:
+                    return _set(connection, job_id, pause_requested=True)
             return job
 
-    def claim(self, owner: str, lease_until: datetime, now: datetime) -> Job | None:
-        """Take the oldest queued job for `owner` until `lease_until`, or None; what an earlier attempt told is cleared.
+    def resume(self, job_id: str, limit: TimeLimit | None = None) -> Job:
+        """Queue a paused job again, or a failed one that can be retried; it goes on from its checkpoint.
 
-        Any number of supervisors may call this at once: each job is given to one of them.
+        The pause that was asked of a running job is withdrawn; a queued job stays as it is. `limit` replaces the time
+        limit of a job that this queues. Raises NotFound, and Conflict where going on is not possible.
         """
-        oldest = select(jobs.c.id).where(jobs.c.status == Status.QUEUED).order_by(jobs.c.id).limit(1)
-        # Where several can write at once (PostgreSQL), each skips a job that another is just taking.
-        mine = jobs.c.id == oldest.with_for_update(skip_locked=True).scalar_subquery()
-        begun = {"attempt": jobs.c.attempt + 1, "owner": owner, "lease_until": lease_until, "started_at": now}
         with self._database.write() as connection:
-            claimed = self._move(connection, Status.RUNNING, mine, **begun, progress=None, metrics=None)
-            for job in claimed:
-                connection.execute(delete(epochs).where(epochs.c.job == job.id))
-        return next(iter(claimed), None)
+            job = locked(connection, job_id)
+            match job.status:
+                case Status.QUEUED:
+                    return job
+                case Status.RUNNING:
+                    return _set(connection, job_id, pause_requested=False)
+            _refuse_final(job)
+            _refuse_missing(connection, job)
+            seconds = job.time_limit_seconds if limit is None else limit.seconds
+            _refuse_used_up(job, seconds)
+            cleared = {"failure": None, "finished_at": None, "retries": 0, "cancel_requested": False, "keep": None}
+            return _moved(connection, job, Status.QUEUED, **cleared, time_limit_seconds=seconds)
 
-    def renew(self, owner: str, lease_until: datetime) -> tuple[Held, ...]:
-        """Prolong the lease of all jobs that `owner` still runs, and say which these are: others were taken away."""
-        renewed = (
-            update(jobs)
-            .where(jobs.c.owner == owner, jobs.c.status == Status.RUNNING)
-            .values(lease_until=lease_until)
-            .returning(jobs.c.id, jobs.c.attempt, jobs.c.cancel_requested)
+
+def _set(connection: Connection, job_id: str, **values: Any) -> Job:
+    changed = update(jobs).where(jobs.c.id == job_id).values(**values).returning(jobs)
+    return Job.from_row(connection.execute(changed).mappings().one())
+
+
+def _moved(connection: Connection, job: Job, to: Status, **values: Any) -> Job:
+    """Move one job that is locked and has no child, and so will have no owner."""
+    (moved,) = move(connection, job.status, to, jobs.c.id == job.id, **NOBODYS, **values)
+    return moved
+
+
+def _refuse_final(job: Job) -> None:
+    if job.status is Status.PAUSED or (job.failure is not None and job.failure.retryable):
+        return
+    if job.failure is not None:
+        reason = f"has failed ({job.failure.code}), and would fail so again: {job.failure.message}"
+    elif job.status is Status.SUCCEEDED:
+        reason = "has succeeded: train further with a new job, whose `initial` names the version that this one made."
+    else:
+        reason = "was cancelled: submit it again."
+    raise Conflict(f"Only a paused job, or one that failed and is retryable, can be resumed. The job {job.id} {reason}")
+
+
+def _refuse_used_up(job: Job, limit: float | None) -> None:
+    if job.has_used_up(limit):
+        raise Conflict(
+            f"The job {job.id} has run for {job.elapsed_seconds:.1f} s, and its time limit of {limit:g} s allows no "
+            "more. Resume it with a higher time_limit_seconds, or with null for no limit."
         )
-        with self._database.write() as connection:
-            rows = connection.execute(renewed).mappings().all()
-        return tuple(sorted((Held(**row) for row in rows), key=lambda held: held.id))
-
-    def record_progress(self, job_id: str, attempt: int, progress: Progress) -> bool:
-        """Replace the running job's progress; False says that this attempt was replaced and must stop."""
-        recorded = update(jobs).where(_held(job_id, attempt)).values(progress=asdict(progress))
-        with self._database.write() as connection:
-            return connection.execute(recorded).rowcount == 1
-
-    def record_epoch(self, job_id: str, attempt: int, epoch: int, row: dict[str, float | None]) -> bool:
-        """Add an epoch's metrics to the running job; False says that this attempt was replaced and must stop."""
-        with self._database.write() as connection:
-            if connection.execute(update(jobs).where(_held(job_id, attempt)).values(metrics=row)).rowcount == 0:
-                return False
-            connection.execute(
-                self._database.insert(epochs)
-                .values(job=job_id, epoch=epoch, metrics=row)
-                .on_conflict_do_update(index_elements=["job", "epoch"], set_={"metrics": row})
-            )
-            return True
-
-    def succeed(self, job_id: str, attempt: int, version: NewVersion, now: datetime) -> Version | None:
-        """Publish the version and end the job, both or neither; None says that this attempt was replaced."""
-        with self._database.write() as connection:
-            if connection.scalar(select(jobs.c.id).where(_held(job_id, attempt)).with_for_update()) is None:
-                return None
-            published = publish(self._database, connection, version, now)
-            ended = {"version": published.number, "finished_at": now, "lease_until": None}
-            self._move(connection, Status.SUCCEEDED, _held(job_id, attempt), **ended)
-            return published
-
-    def fail(self, job_id: str, attempt: int, failure: Failure, now: datetime) -> bool:
-        """End the running job with its failure; False says that this attempt was replaced."""
-        ended = {"failure": asdict(failure), "finished_at": now, "lease_until": None}
-        with self._database.write() as connection:
-            return bool(self._move(connection, Status.FAILED, _held(job_id, attempt), **ended))
-
-    def confirm_cancelled(self, job_id: str, attempt: int, now: datetime) -> bool:
-        """End the running job whose cancellation was asked for; False says that this attempt was replaced."""
-        with self._database.write() as connection:
-            ended = {"finished_at": now, "lease_until": None}
-            return bool(self._move(connection, Status.CANCELLED, _held(job_id, attempt), **ended))
-
-    def release(self, job_id: str, attempt: int) -> bool:
-        """Put the running job back into the queue, unchanged otherwise; False says that this attempt was replaced."""
-        with self._database.write() as connection:
-            return bool(self._move(connection, Status.QUEUED, _held(job_id, attempt), **_NOBODYS))
-
-    def requeue_lost(self, host_prefix: str | None, now: datetime) -> tuple[str, ...]:
-        """Queue the running jobs that nobody runs any more, cancel those of them that were to be, and name them all.
-
-        Lost are jobs whose lease has passed, and with a `host_prefix` all whose owner begins with "<host_prefix>:":
-        a supervisor that starts knows that no earlier one of its host is left.
-        """
-        lost = jobs.c.lease_until < now
-        if host_prefix is not None:
-            start = f"{host_prefix}:"
-            lost = or_(lost, func.substr(jobs.c.owner, 1, len(start)) == start)
-        # A job can also wait in the queue with its cancellation asked for: it was released before that was obeyed.
-        unwanted = and_(jobs.c.cancel_requested, or_(jobs.c.status == Status.QUEUED, lost))
-        with self._database.write() as connection:
-            ended = self._move(connection, Status.CANCELLED, unwanted, **_NOBODYS, finished_at=now)
-            queued = self._move(connection, Status.QUEUED, lost, **_NOBODYS)
-        return tuple(sorted(job.id for job in (*ended, *queued)))
-
-    def _move(self, connection: Connection, to: Status, which: ColumnElement[bool], **values: Any) -> list[Job]:
-        """Give jobs a new status, those of `which` that may have it; no status changes anywhere else."""
-        sources = [status for status, targets in TRANSITIONS.items() if to in targets]
-        moved = update(jobs).where(jobs.c.status.in_(sources), which).values(status=to, **values).returning(jobs)
-        return [Job.from_row(row) for row in connection.execute(moved).mappings()]
 
 
-#: What a job without an owner looks like.
-_NOBODYS: dict[str, Any] = {"owner": None, "lease_until": None, "started_at": None}
-
-
-def _held(job_id: str, attempt: int) -> ColumnElement[bool]:
-    return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == Status.RUNNING)
-
-
-def _locked(connection: Connection, job_id: str) -> Job:
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().one_or_none()
-    if row is None:
-        raise _not_found(job_id)
-    return Job.from_row(row)
-
-
-def _refuse_missing_datasets(connection: Connection, job: NewJob) -> None:
+def _refuse_missing(connection: Connection, job: NewJob | Job) -> None:
     wanted = {dataset for dataset in (job.dataset, job.validation_dataset) if dataset is not None}
-    # The lock keeps the data sets from being deleted before this job is there to need them.
-    present = connection.scalars(select(datasets.c.id).where(datasets.c.id.in_(wanted)).with_for_update(read=True))
-    missing = sorted(wanted - set(present))
+    missing = wanted - _present(connection, select(datasets.c.id).where(datasets.c.id.in_(wanted)))
     if missing:
         raise Conflict(
-            f"The data set {' and '.join(missing)} was deleted meanwhile. A stored data set was expected: upload the "
-            "data again, and submit the job with the new id."
+            f"The data set {' and '.join(sorted(missing))} was deleted meanwhile. A stored data set was expected: "
+            "upload the data again, and submit the job with the new id."
+        )
+    initial = job.initial_version
+    if initial is not None and not _present(connection, select(versions.c.id).where(versions.c.id == initial)):
+        raise Conflict(
+            "The version to start from was deleted meanwhile. A stored version was expected: list the model's "
+            "versions, and submit the job with one of them."
         )
 
 
-def _not_found(job_id: str) -> NotFound:
-    return NotFound(
-        f"There is no job {job_id[:100]!r}. The id of a job that was submitted and not deleted was expected: list the "
-        "jobs to see their ids."
-    )
+def _present(connection: Connection, ids: Select[tuple[str]]) -> set[str]:
+    # The lock keeps what is found from being deleted before the job is there to need it.
+    return set(connection.scalars(ids.with_for_update(read=True)))

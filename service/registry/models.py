@@ -32,7 +32,9 @@ class NewVersion:
 
     `engine` is what serves it, "onnxruntime" or "tensorflow", and `engine_reason` says why it is the latter;
     `max_difference` is the largest one between ONNX Runtime's predictions and Keras's. `size_bytes` is what its files
-    take.
+    take. `weights_epoch` is the epoch whose weights these are, `request_sha256` is over all that the client asked for,
+    `machine` is the kind that trained it: these are None in versions that are older than they. `initial` says which
+    version's weights it started from.
     """
 
     id: str
@@ -55,6 +57,12 @@ class NewVersion:
     engine_reason: str | None
     max_difference: float | None
     libraries: dict[str, str]
+    jit_compile: bool
+    weights_epoch: int | None
+    request_sha256: str | None
+    machine: str | None
+    validation_dataset_sha256: str | None
+    initial: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +105,13 @@ class Models:
     def delete(self, name: str) -> list[str]:
         """Delete all versions of a model, and return their ids, whose files are to be deleted next.
 
-        Raises NotFound, and Conflict while a queued or running job is for the model.
+        Raises NotFound, and Conflict while a job that has not ended is for the model, or starts from a version of it.
         """
+        every = versions.c.model == name
         with self._database.write() as connection:
             _refuse_awaited(connection, name)
-            deleted = connection.scalars(delete(versions).where(versions.c.model == name).returning(versions.c.id))
+            _refuse_needed(connection, every)
+            deleted = connection.scalars(delete(versions).where(every).returning(versions.c.id))
             ids = sorted(deleted)
         if not ids:
             raise _model_not_found(name)
@@ -138,13 +148,22 @@ class Models:
         return Version.from_row(row)
 
     def delete_version(self, name: str, number: int) -> str:
-        """Delete one version, and return its id, whose files are to be deleted next; raises NotFound."""
+        """Delete one version, and return its id, whose files are to be deleted next.
+
+        Raises NotFound, and Conflict while a job that has not ended starts from it.
+        """
         statement = delete(versions).where(_is(name, number)).returning(versions.c.id)
         with self._database.write() as connection:
+            _refuse_needed(connection, _is(name, number))
             deleted: str | None = connection.scalar(statement)
         if deleted is None:
             raise _version_not_found(name, number)
         return deleted
+
+    def version_ids(self) -> set[str]:
+        """The ids of all versions."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(versions.c.id)))
 
 
 def publish(database: Database, connection: Connection, version: NewVersion, now: datetime) -> Version:
@@ -204,8 +223,20 @@ def _refuse_awaited(connection: Connection, name: str) -> None:
     found = connection.scalars(awaited).all()
     if found:
         raise Conflict(
-            f"The model {name!r} is awaited from {', '.join(found)}. Only a model without queued or running jobs can "
-            "be deleted: cancel these jobs or wait for their end, then delete it again."
+            f"The model {name!r} is awaited from {', '.join(found)}. Only a model without queued, running or paused "
+            "jobs can be deleted: cancel these jobs or wait for their end, then delete it again."
+        )
+
+
+def _refuse_needed(connection: Connection, which: ColumnElement[bool]) -> None:
+    # The lock makes a job that is being submitted with one of these versions wait, or this deletion wait for the job.
+    ids = connection.scalars(select(versions.c.id).where(which).with_for_update()).all()
+    needing = select(jobs.c.id).where(jobs.c.initial_version.in_(ids), jobs.c.status.in_(ACTIVE)).order_by(jobs.c.id)
+    found = connection.scalars(needing).all()
+    if found:
+        raise Conflict(
+            f"The training of {', '.join(found)} starts from these weights. Only a version that no queued, running or "
+            "paused job starts from can be deleted: cancel these jobs or wait for their end, then delete it again."
         )
 
 

@@ -13,7 +13,10 @@ from service.data.readers import ReadOptions, format_of, read, read_value
 from service.data.store import FileStore, content_sha256, first_rows
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
+from service.registry.job import Job, Keep
+from service.registry.jobs import Jobs
 from service.registry.models import Models
+from service.registry.tables import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +104,23 @@ class ModelStore:
     def delete_version(self, name: str, number: int) -> None:
         """Delete one version; its number is never given again."""
         self._files.remove("versions", self._models.delete_version(name, number))
+
+
+class JobStore:
+    """Jobs with their checkpoints, which go as soon as nobody can go on from them."""
+
+    def __init__(self, files: FileStore, jobs: Jobs) -> None:
+        self._files = files
+        self._jobs = jobs
+
+    def cancel(self, job_id: str, now: datetime, keep: Keep | None = None) -> Job:
+        """Cancel a job as `Jobs.cancel` does."""
+        job = self._jobs.cancel(job_id, now, keep)
+        if job.status is Status.CANCELLED:
+            self._files.remove("checkpoints", job_id)
+        return job
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended; the version that it made stays."""
+        self._jobs.delete(job_id)
+        self._files.remove("checkpoints", job_id)

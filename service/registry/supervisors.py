@@ -30,6 +30,11 @@ class Supervisors:
         with self._database.read() as connection:
             return bool(connection.scalar(select(exists().where(recent))))
 
+    def forget_silent(self, before: datetime) -> None:
+        """Forget the supervisors whose last sign of life is older; they have died without a word."""
+        with self._database.write() as connection:
+            connection.execute(delete(supervisors).where(supervisors.c.heartbeat_at < before))
+
     def remove(self, supervisor_id: str) -> None:
         """Forget a supervisor that has ended; one that is not known is no error."""
         with self._database.write() as connection:

@@ -31,6 +31,8 @@ class Status(StrEnum):
     QUEUED = "queued"
     #: A supervisor has claimed it, and its child trains.
     RUNNING = "running"
+    #: A client has paused it: it waits, with its checkpoint, until it is resumed.
+    PAUSED = "paused"
     #: Its model has a new version.
     SUCCEEDED = "succeeded"
     #: It ended without a version, and its failure says why.
@@ -44,7 +46,7 @@ class Status(StrEnum):
 
 
 #: A job in one of these may still read its data sets and make a version.
-ACTIVE = (Status.QUEUED, Status.RUNNING)
+ACTIVE = (Status.QUEUED, Status.RUNNING, Status.PAUSED)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -92,7 +94,7 @@ datasets = Table(
     Column("arrays", _Json, nullable=False),
 )
 
-# A job keeps the names of its data sets and its version after those are deleted, so these are no foreign keys.
+# A job keeps the names of its data sets and its versions after those are deleted, so these are no foreign keys.
 jobs = Table(
     "jobs",
     metadata,
@@ -113,10 +115,27 @@ jobs = Table(
     Column("version", Integer),
     Column("failure", _Json),
     Column("cancel_requested", Boolean, nullable=False, server_default=false()),
-    CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="status_known"),
-    # The queue, and the pages of one status; and the pages of one model.
+    Column("pause_requested", Boolean, nullable=False, server_default=false()),
+    # What a cancel is to keep: "best", a version of the best weights so far.
+    Column("keep", String(16)),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("time_limit_seconds", Float),
+    # Running time of all attempts so far.
+    Column("elapsed_seconds", Float, nullable=False, server_default="0"),
+    # Attempts in a row that were lost without a new checkpoint.
+    Column("retries", Integer, nullable=False, server_default="0"),
+    Column("checkpoint", _Json),
+    Column("execution", _Json),
+    # The id of the version whose weights it starts from.
+    Column("initial_version", String(32)),
+    CheckConstraint(
+        "status IN ('queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled')", name="status_known"
+    ),
+    # The queue; the pages of one status; the pages of one model; and the jobs that need a version.
+    Index(None, "status", "priority", "id"),
     Index(None, "status", "id"),
     Index(None, "model", "id"),
+    Index(None, "initial_version"),
 )
 
 epochs = Table(
@@ -163,6 +182,13 @@ versions = Table(
     Column("engine_reason", String),
     Column("max_difference", Float),
     Column("libraries", _Json, nullable=False),
+    Column("jit_compile", Boolean, nullable=False, server_default=false()),
+    # These three are null in versions that are older than the columns.
+    Column("weights_epoch", Integer),
+    Column("request_sha256", String(64)),
+    Column("machine", String),
+    Column("validation_dataset_sha256", String(64)),
+    Column("initial", _Json),
     UniqueConstraint("model", "number"),
 )
 

@@ -1,11 +1,40 @@
 """Jobs on the wire."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from service.schemas.page import PageQuery, page_of
 
 MODEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-STATUSES = ["queued", "running", "succeeded", "failed", "cancelled"]
+STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+FAILURES = ["out_of_memory", "nan_loss", "time_limit", "worker_lost", "invalid_data", "internal"]
+MAX_TIME_LIMIT = 31_536_000
+
+
+def _time_limit(description: str, **options: Any) -> fields.Float:
+    return fields.Float(
+        allow_none=True,
+        validate=validate.Range(1, MAX_TIME_LIMIT),
+        metadata={"description": description},
+        **options,
+    )
+
+
+class Initial(Schema):
+    """A stored version whose weights a job starts from."""
+
+    model = fields.String(required=True)
+    version = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        validate=validate.Range(1, 2**31 - 1),
+        metadata={"description": "Its number; null is the newest."},
+    )
+    optimizer_state = fields.Boolean(
+        load_default=False, metadata={"description": "Whether its optimizer's state is taken too."}
+    )
 
 
 class Submission(Schema):
@@ -19,15 +48,17 @@ class Submission(Schema):
         metadata={"description": "The model's name; each job that succeeds adds a version to it."},
     )
     architecture = fields.Raw(
-        required=True,
+        load_default=None,
         metadata={
             "description": "Layers in order (`{'layers': [{'type': 'Dense', 'units': 6}]}`), a graph (layers with "
             "`name` and `inputs`, and top-level `inputs` and `outputs`), or the JSON of Keras's `model.to_json()`. "
-            "`GET /v1/catalog` lists the layers and their arguments."
+            "`GET /v1/catalog` lists the layers and their arguments. With `initial` it may be left out, and is then "
+            "that of the version."
         },
     )
     compile = fields.Dict(
-        required=True, metadata={"description": "`loss`, `optimizer`, `metrics`, `loss_weights`, as Keras names them."}
+        required=True,
+        metadata={"description": "`loss`, `optimizer`, `metrics`, `loss_weights`, `jit_compile`, as Keras names them."},
     )
     fit = fields.Dict(
         load_default=dict,
@@ -45,12 +76,55 @@ class Submission(Schema):
     )
     dataset = fields.String(load_default=None, metadata={"description": "The id of a stored data set."})
     data = fields.Dict(load_default=None, metadata={"description": "Or the data themselves, as `POST /v1/datasets`."})
+    priority = fields.Integer(
+        strict=True,
+        load_default=0,
+        validate=validate.Range(-100, 100),
+        metadata={"description": "A higher one runs first; of equal ones, the older."},
+    )
+    time_limit_seconds = _time_limit("Running time after which the job fails, with its checkpoint.", load_default=None)
+    threads = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        validate=validate.Range(1, 4096),
+        metadata={"description": "How many threads train, at most one a core; null leaves it to the server."},
+    )
+    initial = fields.Nested(
+        Initial,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Start from stored weights: layers take those of the stored layer of their name."},
+    )
+
+    @validates_schema(skip_on_field_errors=False)
+    def _needs_an_architecture(self, values: dict[str, Any], **_: Any) -> None:
+        if values.get("architecture") is None and values.get("initial") is None:
+            raise ValidationError("Missing data for required field.", "architecture")
 
 
 class SubmissionQuery(Schema):
     """Whether to train or only to look."""
 
     dry_run = fields.Boolean(load_default=False, metadata={"description": "Answer with what would be built."})
+
+
+class CancelQuery(Schema):
+    """What a cancelled job leaves."""
+
+    keep = fields.String(
+        load_default=None,
+        validate=validate.OneOf(["best"]),
+        metadata={"description": "`best` makes a version of the best weights so far."},
+    )
+
+
+class Resumption(Schema):
+    """How a job goes on."""
+
+    time_limit_seconds = _time_limit(
+        "A new limit for all the running time; null for none. Left out, the old one stays."
+    )
 
 
 class Progress(Schema):
@@ -65,15 +139,47 @@ class Progress(Schema):
     eta_seconds = fields.Float(required=True, allow_none=True)
 
 
+class ReachedStep(Schema):
+    """How far a checkpoint is."""
+
+    epoch = fields.Integer(required=True)
+    step = fields.Integer(required=True, metadata={"description": "Steps of the epoch that are done."})
+
+
+class Checkpoint(ReachedStep):
+    """From where a job would go on."""
+
+    written_at = fields.AwareDateTime(required=True)
+
+
 class Failure(Schema):
     """Why a job failed and what to do about it."""
 
-    code = fields.String(
-        required=True,
-        validate=validate.OneOf(["out_of_memory", "nan_loss", "worker_lost", "invalid_data", "internal"]),
-    )
+    code = fields.String(required=True, validate=validate.OneOf(FAILURES))
     message = fields.String(required=True)
-    retryable = fields.Boolean(required=True, metadata={"description": "Whether the same request can succeed later."})
+    advice = fields.String(required=True, allow_none=True)
+    retryable = fields.Boolean(required=True, metadata={"description": "Whether it can succeed when it is resumed."})
+    checkpoint = fields.Nested(ReachedStep, required=True, allow_none=True)
+
+
+class Measurement(Schema):
+    """How fast one way to run the steps was, in seconds."""
+
+    jit_compile = fields.Boolean(required=True)
+    threads = fields.Integer(required=True)
+    step_seconds = fields.Float(required=True)
+    total_seconds = fields.Float(required=True, metadata={"description": "What the rest of the job would take so."})
+
+
+class Execution(Schema):
+    """How all steps of a job are run; it never changes once it is chosen."""
+
+    jit_compile = fields.Boolean(required=True, metadata={"description": "Whether XLA compiles them."})
+    threads = fields.Integer(required=True)
+    chosen_by = fields.String(
+        required=True, validate=validate.OneOf(["request", "measurement", "earlier job", "default"])
+    )
+    measurements = fields.List(fields.Nested(Measurement), required=True)
 
 
 class Job(Schema):
@@ -84,11 +190,23 @@ class Job(Schema):
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     dataset = fields.String(required=True)
     attempt = fields.Integer(required=True, metadata={"description": "How often it was started."})
+    retries = fields.Integer(
+        required=True, metadata={"description": "Attempts lost in a row without a new checkpoint."}
+    )
     seed = fields.Integer(required=True)
+    priority = fields.Integer(required=True)
+    time_limit_seconds = fields.Float(required=True, allow_none=True)
+    elapsed_seconds = fields.Float(required=True, metadata={"description": "Running time of all attempts."})
+    initial = fields.Nested(Initial, required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
     started_at = fields.AwareDateTime(required=True, allow_none=True)
     finished_at = fields.AwareDateTime(required=True, allow_none=True)
     cancel_requested = fields.Boolean(required=True)
+    pause_requested = fields.Boolean(required=True)
+    execution = fields.Nested(
+        Execution, required=True, allow_none=True, metadata={"description": "null until it is chosen."}
+    )
+    checkpoint = fields.Nested(Checkpoint, required=True, allow_none=True)
     progress = fields.Nested(Progress, required=True, allow_none=True)
     metrics = fields.Dict(required=True, metadata={"description": "The newest epoch's, under Keras's names."})
     version = fields.Integer(required=True, allow_none=True, metadata={"description": "The version that it made."})

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from service.schemas.jobs import PlannedLayer
+from service.schemas.jobs import Initial, PlannedLayer
 from service.schemas.page import page_of
 
 
@@ -41,8 +41,18 @@ class Version(Schema):
     outputs = fields.List(fields.Nested(TensorSpec), required=True)
     seed = fields.Integer(required=True)
     threads = fields.Integer(required=True)
+    jit_compile = fields.Boolean(required=True, metadata={"description": "Whether XLA compiled the steps."})
+    machine = fields.String(required=True, allow_none=True, metadata={"description": "The kind that trained it."})
+    initial = fields.Nested(Initial, required=True, allow_none=True)
+    request_sha256 = fields.String(
+        required=True, allow_none=True, metadata={"description": "Over all that the client asked for, data aside."}
+    )
     dataset_sha256 = fields.String(required=True)
+    validation_dataset_sha256 = fields.String(required=True, allow_none=True)
     weights_sha256 = fields.String(required=True)
+    weights_epoch = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "The epoch after which the weights were these."}
+    )
     size_bytes = fields.Integer(required=True)
     engine = fields.String(required=True, metadata={"description": "`onnxruntime`, or `tensorflow` as the fallback."})
     engine_reason = fields.String(required=True, allow_none=True)

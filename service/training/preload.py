@@ -4,6 +4,8 @@ onnxruntime starts a thread as it is imported, and a process forked after that h
 for itself.
 """
 
+import gc
+
 import keras  # noqa: F401  (imported for its side effect: it is in memory before the fork)
 import onnx  # noqa: F401
 import tensorflow  # noqa: F401  # type: ignore[import-untyped]
@@ -13,4 +15,8 @@ import service.architecture.build
 import service.architecture.graph
 import service.architecture.plan
 import service.inference.export
-import service.training.engine  # noqa: F401
+import service.training.standby  # noqa: F401
+
+# What is in memory now stays: a fork's collector must not touch it, or its pages would be copied.
+gc.collect()
+gc.freeze()

@@ -1,6 +1,7 @@
 """What happens between a POST and a queued job: every check, the plan, and only then anything that lasts.
 
-submit -> _with_data (find the data set, or read inline data into a draft) -> _check -> keep the draft, queue the job
+submit -> _with_data (find the data set, or read inline data into a draft) -> _check (and the version to start from)
+-> keep the draft, queue the job
 """
 
 import secrets
@@ -18,13 +19,16 @@ from service.architecture.plan import Limits, make_plan, memory_estimate, summar
 from service.data.arrays import ArrayFacts
 from service.errors import Fault, Invalid, NotFound
 from service.registry.datasets import Datasets
-from service.registry.jobs import Job, Jobs, NewJob
+from service.registry.job import Execution, Job, NewJob
+from service.registry.jobs import Jobs
+from service.registry.models import Models, Version
 from service.registry.stores import DatasetStore, Draft
+from service.training.initial import Initial, check_initial, find_initial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A submission as it came."""
+    """A submission as it came; without an `architecture`, that of the version in `initial` is meant."""
 
     model: str
     architecture: Any
@@ -33,16 +37,22 @@ class Submission:
     seed: int | None
     dataset: str | None
     data: Any
+    priority: int = 0
+    time_limit_seconds: float | None = None
+    threads: int | None = None
+    initial: Initial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A submission in which nothing is wrong."""
+    """A submission in which nothing is wrong; `given` is the architecture as a client wrote it."""
 
+    given: Any
     plan: Plan
     compilation: Compilation
     fitting: Fitting
     memory_bytes: int
+    initial: Version | None
 
     @property
     def layers(self) -> list[dict[str, Any]]:
@@ -58,11 +68,15 @@ class Checked:
 class Submissions:
     """Checks submissions and queues them."""
 
-    def __init__(self, jobs: Jobs, datasets: Datasets, store: DatasetStore, limits: Limits) -> None:
+    def __init__(
+        self, jobs: Jobs, datasets: Datasets, models: Models, store: DatasetStore, limits: Limits, cores: int
+    ) -> None:
         self._jobs = jobs
         self._datasets = datasets
+        self._models = models
         self._store = store
         self._limits = limits
+        self._cores = cores
 
     def dry_run(self, submission: Submission) -> Checked:
         """Say what would be built; the data may be left out where the architecture has its Input shapes.
@@ -91,6 +105,10 @@ class Submissions:
             request=request,
             dataset=str(dataset),
             validation_dataset=checked.fitting.validation_data,
+            priority=submission.priority,
+            time_limit_seconds=submission.time_limit_seconds,
+            initial_version=None if checked.initial is None else checked.initial.id,
+            execution=_forced_execution(checked.compilation, submission.threads),
         )
         return self._jobs.submit(new, now)
 
@@ -133,7 +151,11 @@ class Submissions:
         x, y, weights = (_part(arrays, part) for part in ("x", "y", "sample_weight"))
         # Without usable data, those that came are at fault, and what needs them is not blamed a second time.
         data_failed = bool(faults)
-        network = read_architecture(submission.architecture, "/architecture", faults)
+        initial = self._find_initial(submission, faults)
+        given = initial.architecture if submission.architecture is None and initial else submission.architecture
+        # Where the version to take the architecture from is not there, that alone is the fault.
+        missing = given is None and submission.initial is not None
+        network = None if missing else read_architecture(given, "/architecture", faults)
         plan_faults: list[Fault] = []
         plan = None if network is None else make_plan(network, x, plan_faults, self._limits)
         faults.extend(fault for fault in plan_faults if x or not data_failed)
@@ -144,12 +166,25 @@ class Submissions:
         fitting = check_fit(submission.fit, rows, compilation, y, "/fit", faults, sample_weighted=bool(weights))
         if fitting is not None and fitting.validation_data is not None:
             self._check_validation_data(fitting.validation_data, arrays, faults)
+        if initial is not None and submission.initial is not None and plan is not None:
+            check_initial(initial, plan, compilation, submission.initial.optimizer_state, faults)
+        faults.extend(self._thread_faults(submission.threads))
         if faults or plan is None or compilation is None or fitting is None:
             raise Invalid(_headline(faults), faults)
         memory = memory_estimate(plan, fitting.batch_size, _type(compilation.optimizer))
         if memory > self._limits.max_memory_bytes:
             raise _too_large(memory, self._limits)
-        return Checked(plan=plan, compilation=compilation, fitting=fitting, memory_bytes=memory)
+        return Checked(
+            given=given, plan=plan, compilation=compilation, fitting=fitting, memory_bytes=memory, initial=initial
+        )
+
+    def _find_initial(self, submission: Submission, faults: list[Fault]) -> Version | None:
+        return None if submission.initial is None else find_initial(submission.initial, self._models, faults)
+
+    def _thread_faults(self, threads: int | None) -> Iterator[Fault]:
+        if threads is not None and threads > self._cores:
+            detail = f"{threads} threads came, and this machine has {self._cores} core(s). Ask for at most as many, "
+            yield Fault(pointer="/threads", detail=detail + "or leave threads out to let the server choose.")
 
     def _check_validation_data(self, dataset_id: str, training: Sequence[ArrayFacts], faults: list[Fault]) -> None:
         """A validation set has the same arrays, of the same shape a row, as the training set."""
@@ -201,11 +236,27 @@ def _too_large(memory: int, limits: Limits) -> Invalid:
 def _request(submission: Submission, checked: Checked, seed: int) -> dict[str, Any]:
     """What a job keeps of its submission: as it came where a person reads it, canonical where the child does."""
     return {
-        "architecture": submission.architecture,
+        "architecture": checked.given,
         "network": checked.architecture,
         "input_shapes": {name: list(shape) for name, shape in checked.plan.input_shapes.items()},
         "compilation": checked.compilation.to_json(),
         "fitting": checked.fitting.to_json(),
         "summary": checked.layers,
         "seed": seed,
+        "threads": submission.threads,
+        "initial": _initial(submission.initial, checked.initial),
     }
+
+
+def _initial(asked: Initial | None, found: Version | None) -> dict[str, Any] | None:
+    """The version to start from, by the number that "the newest" was when the job was submitted."""
+    if asked is None or found is None:
+        return None
+    return {"model": found.model, "version": found.number, "optimizer_state": asked.optimizer_state}
+
+
+def _forced_execution(compilation: Compilation, threads: int | None) -> Execution | None:
+    """How the steps are run, where the client leaves nothing to choose."""
+    if threads is None or compilation.jit_compile == "auto":
+        return None
+    return Execution(jit_compile=compilation.jit_compile, threads=threads, chosen_by="request")

@@ -1,173 +1,214 @@
-"""The one process of a machine that claims jobs, starts a child for each, and writes down what becomes of it.
+"""The one process of a machine that claims jobs, starts a child for each, and watches them until they end.
 
-A turn of the loop: renew the leases and end what was cancelled or taken away; claim jobs while slots are free; read
-what the children said; collect the children that ended. Signal handlers only ask it to stop.
+A turn of the loop: renew the leases and pass on what clients want; end children that take more than their due; claim
+jobs while slots are free; then wait for a child's word, for the doorbell, or for the next turn. What children say
+goes to the journal. Signal handlers only ask it to stop.
 """
 
 import fcntl
 import multiprocessing.connection
 import os
-import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from service.architecture.compilation import Compilation
-from service.architecture.fitting import Fitting
 from service.config import Settings
 from service.data.store import FileStore
+from service.registry.claims import Claims
 from service.registry.database import Database, wal_race_possible
 from service.registry.datasets import Datasets
 from service.registry.ids import new_id
-from service.registry.jobs import Failure, Job, Jobs, NewVersion, Progress
+from service.registry.models import Models
 from service.registry.supervisors import Supervisors
-from service.training.messages import Assignment, EpochEnded, Failed, Finished, Message, ProgressMade, StoredArrays
+from service.training.doorbell import Doorbell, ring
+from service.training.journal import Journal
+from service.training.launcher import Launcher
+from service.training.messages import Failed, Finished, Message, Ready, StartAgain, Stopped, StopReason
+from service.training.run import Run
 from service.training.zygote import Child, Zygote
 
-#: How long the loop waits for a child's word before it looks for new jobs, in seconds.
-POLL_SECONDS = 0.1
-#: How often leases are renewed, in seconds, and so how long a cancel can take to be seen.
+#: How often leases are renewed and children looked at, in seconds; without a doorbell, also how long a stop can take.
 RENEW_SECONDS = 0.5
+#: The same right after a ring, so that many rings cost no more than a few looks.
+SOON_SECONDS = 0.05
+#: How long the loop waits at most: with the doorbell, and without it.
+WAIT_SECONDS, POLL_SECONDS = 0.5, 0.1
 #: How often the write-ahead log is folded into the database, in seconds; only this process does it.
-CHECKPOINT_SECONDS = 10.0
+FOLD_SECONDS = 10.0
+#: The share of the time for the shutdown in which children may write their checkpoints; the rest is for clearing up.
+CHILDRENS_SHARE = 0.8
 
-#: An upload that nothing was added to for this long, in seconds, belongs to a process that is gone.
+#: How long after the beginning of a job the next child begins to warm up, in seconds.
+STANDBY_SECONDS = 1.0
+#: How long a child may take to end after its last word, in seconds.
+LEAVING_SECONDS = 60.0
+#: What nothing was added to for this long, in seconds, belongs to a process that is gone.
 UNFINISHED_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """A job in a child, as the supervisor sees it; `outcome` is the child's last word, once it came."""
-
-    job: Job
-    child: Child
-    work_folder: Path
-    outcome: Finished | Failed | None = None
-
-
 class Supervisor:
-    """Claims, watches and settles jobs on one machine."""
+    """Claims and watches jobs on one machine, whose threads they share."""
 
     def __init__(self, settings: Settings, database: Database, store: FileStore, zygote: Zygote) -> None:
         self._settings = settings
         self._database = database
-        self._jobs = Jobs(database)
+        self._claims = Claims(database)
         self._datasets = Datasets(database)
         self._supervisors = Supervisors(database)
         self._store = store
         self._zygote = zygote
+        self._launcher = Launcher(settings, store, self._datasets, zygote)
+        self._journal = Journal(self._claims, self._datasets, store, settings.max_retries, _now)
         self._host = socket.gethostname()
         self._id = new_id("sup")
         self._owner = f"{self._host}:{self._id}"
         self._runs: dict[str, Run] = {}
+        # Children that have said their last word of a job, their threads, and when they are to be gone.
+        self._leaving: dict[Child, tuple[int, float]] = {}
         self._predictions: Child | None = None
-        self._stopping = False
-        self._renewed = self._checkpointed = float("-inf")
+        self._bell: Doorbell | None = None
+        self._rung = self._stopping = False
+        self._beaten = self._renewed = self._claimed = self._folded = self._begun = float("-inf")
 
     def stop(self, *_: object) -> None:
         """Ask the loop to end; safe in a signal handler."""
         self._stopping = True
+        ring(self._settings.doorbell)
 
     def run(self) -> None:
-        """Work until asked to stop; returns with no child left and every running job back in the queue."""
+        """Work until asked to stop; returns with no child left and every running job given back."""
         with _only_supervisor(self._settings.data / "supervisor.lock", lambda: self._stopping):
             if self._stopping:
                 return
-            self._take_over()
+            self.take_over()
             self._zygote.warm_up()
-            log.info("supervisor_ready", supervisor=self._id, slots=self._settings.slots)
+            log.info("supervisor_ready", supervisor=self._id, threads=self._settings.training_threads)
             try:
                 while not self._stopping:
-                    self._turn()
+                    self.turn()
             finally:
-                self._shut_down()
+                self.shut_down()
 
-    def _take_over(self) -> None:
-        """Put back into the queue what an earlier supervisor of this machine left running, and clear its files."""
+    def take_over(self) -> None:
+        """Give back what an earlier supervisor of this machine left running, and clear what it left lying."""
         if wal_race_possible():
             log.warning("sqlite_older_than_3_51_3", consequence="only the supervisor checkpoints the database")
-        for job_id in self._jobs.requeue_lost(self._host, _now()):
-            log.info("job_requeued", job_id=job_id, reason="its supervisor is gone")
+        self._bell = Doorbell.install(self._settings.doorbell)
+        self._journal.requeue_lost(self._host)
+        self._supervisors.forget_silent(_now() - timedelta(seconds=UNFINISHED_SECONDS))
         self._store.clean_attempts()
         self._store.clean_incoming(UNFINISHED_SECONDS)
+        self._store.clean_unknown("datasets", self._datasets.ids, UNFINISHED_SECONDS)
+        self._store.clean_unknown("versions", Models(self._database).version_ids, UNFINISHED_SECONDS)
+        # Only a supervisor makes these, and this one has made none yet.
+        self._store.clean_unknown("checkpoints", self._claims.keeping_checkpoints, 0.0)
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Go once around the loop."""
         self._keep_house()
         self._claim_while_free()
+        self._keep_standby()
         self._keep_predictions_served()
-        waited_for = [run.child.connection for run in self._runs.values()]
-        if not waited_for:
-            time.sleep(POLL_SECONDS)
-        for connection in multiprocessing.connection.wait(waited_for, POLL_SECONDS) if waited_for else ():
-            self._listen(next(run for run in self._runs.values() if run.child.connection is connection))
+        self._wait(WAIT_SECONDS if self._bell is not None else POLL_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for what comes first, and take one message of each child that has one."""
+        answers: dict[Any, Callable[[], None]] = {
+            **{run.child.connection: partial(self._listen, run) for run in self._runs.values()},
+            **{child.connection: partial(self._see_off, child) for child in self._leaving},
+        }
+        if self._bell is not None:
+            answers[self._bell.fileno()] = self._answer_bell
+        if not answers:
+            time.sleep(seconds)
+            return
+        for ready in multiprocessing.connection.wait(list(answers), SOON_SECONDS if self._rung else seconds):
+            answers[ready]()
+
+    def _answer_bell(self) -> None:
+        if self._bell is not None:
+            self._bell.answer()
+        self._rung = True
+        self._claimed = float("-inf")
 
     def _keep_house(self) -> None:
-        """Prove life, renew the leases, and fold the log, each at its own pace."""
+        """Prove life, renew the leases, look after the children, and fold the log, each at its own pace."""
         clock = time.monotonic()
-        if clock - self._renewed >= RENEW_SECONDS:
-            self._renewed = clock
+        if clock - self._beaten >= RENEW_SECONDS:
+            self._beaten = clock
             self._supervisors.heartbeat(self._id, self._host, os.getpid(), _now())
-            self._renew_leases()
-        if clock - self._checkpointed >= CHECKPOINT_SECONDS:
-            self._checkpointed = clock
-            self._database.checkpoint()
+            self._check_children(clock)
+        if clock - self._renewed >= (SOON_SECONDS if self._rung else RENEW_SECONDS):
+            self._renewed, self._rung = clock, False
+            self._renew_leases(clock)
+        if clock - self._folded >= FOLD_SECONDS:
+            self._folded = clock
+            # To empty the log's file it would wait for readers, and one that reads for long would hold up every job.
+            self._database.checkpoint(truncate=False)
 
-    def _renew_leases(self) -> None:
-        """Renew what is held; end what was cancelled, and what another supervisor has taken meanwhile."""
-        self._jobs.requeue_lost(None, _now())
-        held = {job.id: job for job in self._jobs.renew(self._owner, self._lease_end())}
+    def _check_children(self, clock: float) -> None:
         for run in list(self._runs.values()):
-            mine = held.get(run.job.id)
-            if mine is None or mine.attempt != run.job.attempt:
+            failed = run.trespass(self._settings.max_memory_bytes, clock)
+            if failed is not None:
+                run.child.kill()
+                self._settle(run, failed)
+        for child in [child for child, (_, deadline) in self._leaving.items() if clock > deadline]:
+            del self._leaving[child]
+            child.kill()
+
+    def _renew_leases(self, clock: float) -> None:
+        """Renew what is held and pass on what clients want of it; end what another supervisor has taken meanwhile."""
+        elapsed = {(run.job.id, run.job.attempt): run.elapsed(clock) for run in self._runs.values()}
+        held = {(one.id, one.attempt): one for one in self._claims.renew(self._owner, self._lease_end(), elapsed)}
+        for run in list(self._runs.values()):
+            mine = held.get((run.job.id, run.job.attempt))
+            if mine is None:
                 self._discard(run, "it was replaced")
-            elif mine.cancel_requested:
+            elif mine.cancel_requested and mine.keep is None:
                 self._discard(run, "it was cancelled")
-                self._jobs.confirm_cancelled(run.job.id, run.job.attempt, _now())
+                self._journal.confirm_cancelled(run, run.elapsed(time.monotonic()))
+            else:
+                run.obey(mine)
+        # Own leases are renewed first, so that a supervisor that was stopped for long does not lose jobs to itself.
+        self._journal.requeue_lost(None)
 
     def _lease_end(self) -> datetime:
         return _now() + timedelta(seconds=self._settings.lease_seconds)
 
+    def _free_threads(self) -> int:
+        """How many threads no job has; a job with large steps has all, and others beside it share them."""
+        return self._settings.training_threads - sum(run.threads for run in self._runs.values())
+
     def _claim_while_free(self) -> None:
+        """Claim jobs while a slot is free; the queue is looked at after a ring, an end, or a while."""
+        clock = time.monotonic()
+        if clock - self._claimed < POLL_SECONDS:
+            return
+        self._claimed = clock
         while len(self._runs) < self._settings.slots:
-            job = self._jobs.claim(self._owner, self._lease_end(), _now())
+            job = self._claims.claim(self._owner, self._lease_end(), _now())
             if job is None:
                 return
-            self._start(job)
+            self._begun = time.monotonic()
+            self._runs[job.id] = self._launcher.begin(job, self._free_threads())
 
-    def _start(self, job: Job) -> None:
-        work_folder = self._store.attempt(job.id, job.attempt)
-        shutil.rmtree(work_folder, ignore_errors=True)
-        work_folder.mkdir(parents=True)
-        child = self._zygote.start("service.training.child:run_job", (self._assignment(job, work_folder),))
-        self._runs[job.id] = Run(job=job, child=child, work_folder=work_folder)
-        log.info("job_started", job_id=job.id, attempt=job.attempt, pid=child.process.pid)
+    def _keep_standby(self) -> None:
+        """Let a child warm up for the next job, a while after the last one began: its start goes before.
 
-    def _assignment(self, job: Job, work_folder: Path) -> Assignment:
-        return Assignment(
-            job=job.id,
-            attempt=job.attempt,
-            architecture=job.request["network"],
-            input_shapes=job.request["input_shapes"],
-            compilation=Compilation.from_json(job.request["compilation"]),
-            fitting=Fitting.from_json(job.request["fitting"]),
-            seed=job.request["seed"],
-            threads=self._settings.threads_per_job,
-            data=self._stored(job.dataset),
-            validation_data=None if job.validation_dataset is None else self._stored(job.validation_dataset),
-            work_folder=work_folder,
-        )
-
-    def _stored(self, dataset_id: str) -> StoredArrays:
-        return StoredArrays(folder=self._store.dataset(dataset_id), arrays=self._datasets.get(dataset_id).arrays)
+        Nor is it time while one that has ended a job may still say that it is ready for another.
+        """
+        if self._settings.standby and not self._leaving and time.monotonic() - self._begun >= STANDBY_SECONDS:
+            self._zygote.keep_standby(self._settings.threads_per_job, self._store.standby, self._store.cache)
 
     def _keep_predictions_served(self) -> None:
         """Keep one child alive that answers for the versions that ONNX Runtime cannot serve."""
@@ -184,85 +225,74 @@ class Supervisor:
         try:
             message: Message = run.child.connection.recv()
         except (EOFError, OSError):
-            self._settle(run)
+            self._settle(run, run.death(run.child.collect()))
             return
         match message:
-            case ProgressMade():
-                kept = self._jobs.record_progress(run.job.id, run.job.attempt, _progress(message))
-            case EpochEnded(epoch=epoch, row=row):
-                kept = self._jobs.record_epoch(run.job.id, run.job.attempt, epoch, row)
+            case Finished() | Stopped() | StartAgain() | Failed():
+                # The child has nothing more to say or to write, and needs nobody's help to end.
+                self._leaving[run.child] = (run.threads, time.monotonic() + LEAVING_SECONDS)
+                self._settle(run, message)
             case _:
-                run.outcome = message
-                return
-        if not kept:
-            self._discard(run, "it was replaced")
+                if not self._journal.hear(run, message):
+                    self._discard(run, "it was replaced")
 
-    def _settle(self, run: Run) -> None:
-        """Write down how a job ended; the parent decides where the child could not say it."""
-        exit_code = run.child.collect()
+    def _settle(self, run: Run, outcome: Finished | Stopped | StartAgain | Failed) -> None:
+        """Write down how a run has ended, and make room for the next."""
         del self._runs[run.job.id]
-        outcome = run.outcome or _death(exit_code)
-        if isinstance(outcome, Finished):
-            self._publish(run, outcome)
-        else:
-            self._jobs.fail(run.job.id, run.job.attempt, _failure(outcome), _now())
-            log.info("job_failed", job_id=run.job.id, code=outcome.code)
-        shutil.rmtree(run.work_folder, ignore_errors=True)
-
-    def _publish(self, run: Run, outcome: Finished) -> None:
-        """Move the files to their place first, then commit the row that makes them a version."""
-        version_id = new_id("ver")
-        size = sum(path.stat().st_size for path in run.work_folder.iterdir())
-        self._store.publish(run.work_folder, "versions", version_id)
-        new = self._new_version(run.job, outcome, version_id, size)
-        version = self._jobs.succeed(run.job.id, run.job.attempt, new, _now())
-        if version is None:
-            self._store.remove("versions", version_id)
+        elapsed = run.elapsed(time.monotonic())
+        if not isinstance(outcome, StartAgain):
+            self._journal.settle(run, outcome, elapsed)
+        elif self._stopping:
+            self._journal.release(run, elapsed)
+        elif outcome.execution is None or self._journal.choose(run, outcome.execution, outcome.measurements):
+            self._runs[run.job.id] = self._launcher.start_again(run, outcome, self._free_threads())
             return
-        log.info("job_succeeded", job_id=run.job.id, model=version.model, version=version.number)
+        self._store.drop_attempt(run.job.id, run.job.attempt)
+        self._claimed = float("-inf")
 
-    def _new_version(self, job: Job, outcome: Finished, version_id: str, size: int) -> NewVersion:
-        request = job.request
-        return NewVersion(
-            id=version_id,
-            model=job.model,
-            job=job.id,
-            architecture=request["architecture"],
-            compile=request["compilation"],
-            fit=request["fitting"],
-            summary=request["summary"],
-            parameters=outcome.parameters,
-            metrics=outcome.metrics,
-            inputs=outcome.inputs,
-            outputs=outcome.outputs,
-            seed=request["seed"],
-            threads=self._settings.threads_per_job,
-            dataset_sha256=self._datasets.get(job.dataset).sha256,
-            weights_sha256=outcome.weights_sha256,
-            size_bytes=size,
-            engine=outcome.engine,
-            engine_reason=outcome.engine_reason,
-            max_difference=outcome.max_difference,
-            libraries=outcome.libraries,
-        )
+    def _see_off(self, child: Child) -> None:
+        """Collect a child that is leaving, once its pipe is closed, or let it stand by, if it says that it is ready."""
+        try:
+            message = child.connection.recv()
+        except (EOFError, OSError):
+            del self._leaving[child]
+            child.collect()
+            return
+        if isinstance(message, Ready):
+            threads, _ = self._leaving.pop(child)
+            wanted = self._settings.standby and not self._stopping and threads == self._settings.threads_per_job
+            if not (wanted and self._zygote.adopt(child, threads)):
+                child.kill()
 
     def _discard(self, run: Run, reason: str) -> None:
         """End a child whose result nobody wants any more."""
         run.child.kill()
         self._runs.pop(run.job.id, None)
-        shutil.rmtree(run.work_folder, ignore_errors=True)
+        self._store.drop_attempt(run.job.id, run.job.attempt)
         log.info("child_ended", job_id=run.job.id, attempt=run.job.attempt, reason=reason)
 
-    def _shut_down(self) -> None:
-        """End every child; what was running goes back to the queue and starts again with the next supervisor."""
+    def shut_down(self) -> None:
+        """End every child; those that may write a checkpoint first do so. Their jobs go on with the next supervisor."""
+        if self._stopping:
+            self._let_children_stop(time.monotonic() + CHILDRENS_SHARE * self._settings.shutdown_seconds)
         for run in list(self._runs.values()):
             self._discard(run, "the service stops")
-            self._jobs.release(run.job.id, run.job.attempt)
-        if self._predictions is not None:
-            self._predictions.kill()
+            self._journal.release(run, run.elapsed(time.monotonic()))
+        for child in (*self._leaving, *([] if self._predictions is None else [self._predictions])):
+            child.kill()
+        self._zygote.end_standby()
         self._supervisors.remove(self._id)
         self._database.checkpoint()
+        if self._bell is not None:
+            self._bell.remove()
         log.info("supervisor_stopped", supervisor=self._id)
+
+    def _let_children_stop(self, deadline: float) -> None:
+        for run in self._runs.values():
+            run.stop(StopReason.SHUTDOWN)
+        while self._runs and time.monotonic() < deadline:
+            self._keep_house()
+            self._wait(POLL_SECONDS)
 
 
 def main(settings: Settings) -> None:
@@ -287,40 +317,6 @@ def _only_supervisor(lock: Path, stopping: Callable[[], bool]) -> Iterator[None]
                 break
             time.sleep(POLL_SECONDS)
         yield
-
-
-def _death(exit_code: int) -> Failed:
-    """The likely cause of a child that ended without a word."""
-    if exit_code == -signal.SIGKILL:
-        return Failed(
-            code="out_of_memory",
-            message="The job's process was killed, most likely by the system for want of memory. Take a smaller "
-            "batch_size or a smaller network, or give the machine more memory.",
-            retryable=True,
-        )
-    how = f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"
-    return Failed(
-        code="worker_lost",
-        message=f"The job's process ended {how} and could not say why. Submit the job again; if it ends so again, "
-        "the server's log has what the process printed.",
-        retryable=True,
-    )
-
-
-def _failure(failed: Failed) -> Failure:
-    return Failure(code=failed.code, message=failed.message, retryable=failed.retryable)
-
-
-def _progress(message: ProgressMade) -> Progress:
-    return Progress(
-        epoch=message.epoch,
-        epochs=message.epochs,
-        step=message.step,
-        steps=message.steps,
-        percent=message.percent,
-        samples_per_second=message.samples_per_second,
-        eta_seconds=message.eta_seconds,
-    )
 
 
 def _now() -> datetime:

@@ -9,14 +9,17 @@ import importlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
+
+from service.training.line import Line
+from service.training.messages import Assignment, Ready
 
 #: Added to the niceness of a child, so that predictions go first where processors are short.
 CHILD_NICENESS = 10
@@ -44,12 +47,30 @@ class Child:
         return -signal.SIGKILL if code is None else code
 
 
+@dataclass(slots=True, kw_only=True)
+class Standby:
+    """A child that stands by for jobs of so many threads; `ready` says that it was heard to be warm."""
+
+    child: Child
+    threads: int
+    ready: bool
+
+    def is_ready(self) -> bool:
+        """Whether it can be given a job; one that has died says nothing more."""
+        with suppress(EOFError, OSError):
+            if not self.ready and self.child.connection.poll():
+                self.ready = isinstance(self.child.connection.recv(), Ready)
+            return self.ready and self.child.process.is_alive()
+        return False
+
+
 class Zygote:
     """Starts children; all of it runs in the supervisor."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["service.training.preload"])
+        self._standby: Standby | None = None
 
     def warm_up(self) -> None:
         """Start the zygote and wait until a child of it has answered; this takes as long as TensorFlow's import.
@@ -67,8 +88,47 @@ class Zygote:
         if threads != 1:
             raise RuntimeError(f"The zygote should have one thread, but a child of it counted {threads}.")
 
+    def start_job(self, assignment: Assignment, *, stays: bool) -> Child:
+        """Give a job to the child that stands by, if it is ready and has the threads for it, or to a new one.
+
+        A new one that `stays` is ready for other jobs afterwards.
+        """
+        standby = self._standby
+        if standby is not None and standby.threads == assignment.threads and standby.is_ready():
+            self._standby = None
+            standby.child.connection.send(assignment)
+            return standby.child
+        function = "service.training.standby:take_job" if stays else "service.training.child:run_job"
+        return self.start(function, (assignment,))
+
+    def keep_standby(self, threads: int, folder: Path, cache: Path) -> None:
+        """See to it that a child for jobs of so many threads warms up, in `folder`, or is warm, and no other.
+
+        It rehearses what it finds in `cache`.
+        """
+        if self._standby is not None:
+            if self._standby.threads == threads and self._standby.child.process.is_alive():
+                return
+            self.end_standby()
+        child = self.start("service.training.standby:stand_by", (threads, folder, cache))
+        self._standby = Standby(child=child, threads=threads, ready=False)
+
+    def adopt(self, child: Child, threads: int) -> bool:
+        """Let a child that has ended a job, and is ready for another, stand by; False if another one is ready."""
+        if self._standby is not None and self._standby.is_ready():
+            return False
+        self.end_standby()
+        self._standby = Standby(child=child, threads=threads, ready=True)
+        return True
+
+    def end_standby(self) -> None:
+        """End the child that stands by."""
+        if self._standby is not None:
+            self._standby.child.kill()
+            self._standby = None
+
     def start(self, function: str, arguments: tuple[Any, ...]) -> Child:
-        """Fork a child that calls `function` ("module:name") with the connection and the arguments.
+        """Fork a child that calls `function` ("module:name") with its `Line` and the arguments.
 
         The name is resolved in the child, so that the supervisor never imports what only children need.
         """
@@ -84,11 +144,11 @@ def _enter(function: str, connection: "Connection[Any, Any]", arguments: tuple[A
     if function.endswith(":report_threads"):
         report_threads(connection)
         return
-    threading.Thread(target=_end_with_supervisor, args=(connection,), daemon=True).start()
+    line = Line(connection)
     os.nice(CHILD_NICENESS)
     module, _, name = function.partition(":")
     call: Callable[..., None] = getattr(importlib.import_module(module), name)
-    call(connection, *arguments)
+    call(line, *arguments)
 
 
 def report_threads(connection: "Connection[Any, Any]") -> None:
@@ -98,10 +158,3 @@ def report_threads(connection: "Connection[Any, Any]") -> None:
     except OSError:
         threads = 1
     connection.send(threads)
-
-
-def _end_with_supervisor(connection: "Connection[Any, Any]") -> None:
-    """Runs in a thread of the child: the supervisor sends nothing, so anything readable is its end."""
-    with suppress(EOFError, OSError):
-        connection.recv()
-    os._exit(1)

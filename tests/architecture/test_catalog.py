@@ -89,7 +89,9 @@ def build(entry: catalog.Entry, arguments: dict[str, Any]) -> Any:
         for one in entry.arguments
         if one.type in MODULES and one.type != "layer"
     }
-    return getattr(MODULES[entry.kind], entry.type)(**arguments | nested | choices)
+    # Keras's ModelCheckpoint needs a place for its file, which no client may give.
+    place = {"filepath": "best.keras"} if entry.type == "ModelCheckpoint" else {}
+    return getattr(MODULES[entry.kind], entry.type)(**arguments | nested | choices | place)
 
 
 def from_choice(kind: str, value: Any) -> Any:

@@ -61,6 +61,29 @@ def test_the_defaults_are_those_of_keras() -> None:
     assert compilation.loss_weights == {"out": 1.0}
 
 
+@pytest.mark.parametrize("word", [True, False, "auto"])
+def test_jit_compile_is_keras_s_word(word: object) -> None:
+    """It survives the way through JSON."""
+    compilation = accepted({"loss": "mse", "jit_compile": word})
+    assert compilation.jit_compile is word
+    assert Compilation.from_json(compilation.to_json()) == compilation
+
+
+@pytest.mark.parametrize("word", [1, None, "yes", [True]])
+def test_jit_compile_is_nothing_else(word: object) -> None:
+    """The fault says what can be said."""
+    fault = the_fault({"loss": "mse", "jit_compile": word})
+    assert fault.pointer == "/compile/jit_compile"
+    assert '"auto"' in fault.detail
+
+
+def test_a_compilation_of_the_first_release_is_read() -> None:
+    """It had no jit_compile, which is "auto"."""
+    row = accepted({"loss": "mse"}).to_json()
+    del row["jit_compile"]
+    assert Compilation.from_json(row) == accepted({"loss": "mse"})
+
+
 @pytest.mark.parametrize(
     "loss",
     ["mse", ["mse", "mse"], {"b": "mse", "a": "mse"}],

@@ -298,3 +298,20 @@ def made_metric(metric: Any) -> Any:
         return metric
     arguments = {key: value for key, value in metric.items() if key != "type"}
     return getattr(keras.metrics, metric["type"])(**arguments)
+
+
+@pytest.mark.parametrize("given", [{}, {"save_best_only": False}])
+def test_a_model_checkpoint_must_be_for_the_best(given: dict[str, Any]) -> None:
+    """Weights of every epoch would have no place to be: only the best are kept, for the version."""
+    faults: list[Fault] = []
+    callback = {"type": "ModelCheckpoint", "monitor": "loss", **given}
+    assert check_fit({"callbacks": [callback]}, 10, None, (), "/fit", faults) is None
+    assert [fault.pointer for fault in faults] == ["/fit/callbacks/0/save_best_only"]
+
+
+def test_a_model_checkpoint_for_the_best_is_taken() -> None:
+    """With save_best_only it is one of Keras's callbacks like the others."""
+    callback = {"type": "ModelCheckpoint", "monitor": "loss", "save_best_only": True}
+    fitting = check_fit({"callbacks": [callback]}, 10, None, (), "/fit", [])
+    assert fitting is not None
+    assert fitting.callbacks[0]["mode"] == "auto"

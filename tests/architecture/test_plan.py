@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.architecture.network import Input, Layer, Network, Plan, Shape
-from service.architecture.plan import DEFAULT_LIMITS, Limits, make_plan, memory_estimate, summary
+from service.architecture.plan import DEFAULT_LIMITS, Limits, make_plan, memory_estimate, operations_estimate, summary
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
 from tests.architecture.shape_cases import layer
@@ -211,3 +211,17 @@ def test_the_summary_is_ready_for_json() -> None:
             "inputs": ["x"],
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{"type": "Dense", "output_shape": [None, 5], "parameters": 10}], 40),
+        ([{"type": "Conv2D", "output_shape": [None, 3, 2, 8], "parameters": 10}], 240),
+        ([{"type": "Conv1D", "output_shape": [None, None, 8], "parameters": 10}], 40),
+        ([{"type": "Embedding", "output_shape": [None, 7, 8], "parameters": 10}], 0),
+    ],
+)
+def test_operations_count_each_parameter_at_every_place(rows: list[dict[str, Any]], expected: int) -> None:
+    """A kernel is used wherever the layer looks; a table is only looked up."""
+    assert operations_estimate(rows, 4) == expected

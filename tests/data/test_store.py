@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.data.array_writer import ArrayWriter
-from service.data.store import BLOCK_BYTES, FileStore, content_sha256, first_rows, load
+from service.data.store import BLOCK_BYTES, FileStore, Kind, content_sha256, first_rows, load
 from service.errors import NotFound, StorageFull, TooLarge
 
 ID = "ds_" + "0" * 26
@@ -93,6 +93,17 @@ def test_attempts_have_folders_of_their_own(store: FileStore) -> None:
     assert not second.exists()
 
 
+def test_the_last_attempt_takes_the_folder_of_its_job_along(store: FileStore) -> None:
+    """An attempt that ends leaves the folders of the others, and nothing when there are no others."""
+    first, second = store.attempt(JOB, 1), store.attempt(JOB, 2)
+    (first / "model.keras").write_bytes(b"half")
+    store.drop_attempt(JOB, 1)
+    assert (first.exists(), second.exists()) == (False, True)
+    store.drop_attempt(JOB, 2)
+    assert not second.parent.exists()
+    store.drop_attempt(JOB, 2)
+
+
 @pytest.mark.parametrize("bad", ["", "..", "../../etc", "ds_" + "A" * 26, ID + "\n", ID + "/..", "ds_" + "0" * 25])
 def test_only_ids_become_paths(store: FileStore, bad: str) -> None:
     """Anything that is not an id is not found, whatever lies there."""
@@ -111,6 +122,17 @@ def test_clean_incoming_spares_what_is_young(store: FileStore, tmp_path: Path) -
     assert store.clean_incoming(60, now=now + 120) == 2
     assert incoming(tmp_path) == []
     assert store.clean_incoming(60) == 0
+
+
+def test_clean_incoming_finishes_a_removal(store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process was removing when it was killed is nobody's any more, however young it is."""
+    store.checkpoints(JOB)
+    with monkeypatch.context() as killed:
+        killed.setattr("shutil.rmtree", lambda *_, **__: None)
+        store.remove("checkpoints", JOB)
+    assert len(incoming(tmp_path)) == 1
+    assert store.clean_incoming(60) == 1
+    assert incoming(tmp_path) == []
 
 
 def test_arrays_are_mapped_and_shown(tmp_path: Path) -> None:
@@ -136,3 +158,63 @@ def test_content_hash_covers_facts_and_values(tmp_path: Path) -> None:
     line = b'{"part": "y", "name": null, "dtype": "int32", "shape": [2]}\n'
     expected = hashlib.sha256(line + np.array([3, 4], "<i4").tobytes()).hexdigest()
     assert content_sha256(tmp_path, facts) == expected
+
+
+def test_only_the_recorded_checkpoint_is_kept(store: FileStore) -> None:
+    """Older ones, newer ones that nobody knows of, and half-written ones go; without a name all of them do."""
+    folder = store.checkpoints(JOB)
+    for name in ("1-1.npz", "1-2.npz", "2-3.7.tmp"):
+        (folder / name).write_bytes(b"state")
+    (folder / "2").mkdir()
+    store.keep_checkpoint(JOB, "1-2.npz", 3)
+    assert [path.name for path in folder.iterdir()] == ["1-2.npz"]
+    store.keep_checkpoint(JOB, None, 4)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_later_attempt_writes_is_spared(store: FileStore) -> None:
+    """An attempt that was replaced before it began takes nothing from its successor, half-written or whole."""
+    folder = store.checkpoints(JOB)
+    for name in ("1-1.npz", "2-2.npz", "2-3.7.tmp"):
+        (folder / name).write_bytes(b"state")
+    store.keep_checkpoint(JOB, None, 1)
+    assert len(list(folder.iterdir())) == 3
+    store.keep_checkpoint(JOB, "2-2.npz", 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["2-2.npz", "2-3.7.tmp"]
+
+
+def test_dropping_a_checkpoint_makes_no_folder(store: FileStore) -> None:
+    """Where the job's folder is gone, its successor has ended the job: nothing is there, and nothing comes back."""
+    folder = store.checkpoints(JOB)
+    store.remove("checkpoints", JOB)
+    store.drop_checkpoint(JOB, "1-1.npz")
+    assert not folder.exists()
+
+
+def test_checkpoints_are_removed_with_their_folder(store: FileStore) -> None:
+    """Removing them twice is no error, and asking for them makes a new folder."""
+    folder = store.checkpoints(JOB)
+    (folder / "1.ckpt").write_bytes(b"state")
+    store.remove("checkpoints", JOB)
+    store.remove("checkpoints", JOB)
+    assert not folder.exists()
+    assert store.checkpoints(JOB) == folder
+
+
+@pytest.mark.parametrize("kind", ["datasets", "versions", "checkpoints"])
+def test_old_folders_that_no_row_names_are_removed(store: FileStore, tmp_path: Path, kind: Kind) -> None:
+    """What is known stays, and so does what is young: its row may be about to be written."""
+    known, orphan, young = (f"ds_{digit * 26}" for digit in "012")
+    for name in (known, orphan, young):
+        (tmp_path / kind / name).mkdir()
+        (tmp_path / kind / name / "file").write_bytes(b"")
+    for name in (known, orphan):
+        for path in (tmp_path / kind / name / "file", tmp_path / kind / name):
+            os.utime(path, (1, 1))
+    assert store.clean_unknown(kind, lambda: {known}, older_than=3600) == (orphan,)
+    assert sorted(path.name for path in (tmp_path / kind).iterdir()) == [known, young]
+
+
+def test_the_cache_is_a_folder(store: FileStore) -> None:
+    """Children write there what later children can use."""
+    assert store.cache.is_dir()

@@ -1,16 +1,22 @@
 """A real service for the end-to-end tests: runner, gunicorn, supervisor, zygote and children, over real HTTP."""
 
 import contextlib
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import psutil
 import pytest
 import requests
@@ -27,17 +33,18 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"data": str(data), "port": str(self.port), **settings}
-        self._settings = {f"KERASD_{name.upper()}": value for name, value in own.items()}
-        self._log = data.with_suffix(".log")
+        #: What its processes are started with.
+        self.environment = os.environ | {f"KERASD_{name.upper()}": value for name, value in own.items()}
+        self.log_file = data.with_suffix(".log")
         self.http = requests.Session()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and return once the service says that it is ready."""
         command = [sys.executable, "-m", "service.cli", "serve"]
-        with self._log.open("ab") as log:
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | self._settings, start_new_session=True
+                command, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
         wait_for(self._ready, START_SECONDS, self.log)
 
@@ -50,13 +57,14 @@ class Service:
 
     def log(self) -> str:
         """What the service has printed so far."""
-        return self._log.read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this service: whatever has its data folder in its environment."""
-        return [process for process in psutil.process_iter() if self._owns(process)]
+        return [process for process in psutil.process_iter() if self.owns(process)]
 
-    def _owns(self, process: psutil.Process) -> bool:
+    def owns(self, process: psutil.Process) -> bool:
+        """Whether a process that lives is one of this service."""
         with contextlib.suppress(psutil.Error, OSError):
             mine = process.environ().get("KERASD_DATA") == str(self.data)
             return mine and process.status() != psutil.STATUS_ZOMBIE
@@ -115,6 +123,51 @@ class Service:
         return answer.json()["predictions"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a job has come to: its version, the rows of its metrics, and every array that Keras has saved of it."""
+
+    version: dict[str, Any]
+    rows: list[dict[str, Any]]
+    arrays: dict[str, np.ndarray[Any, Any]]
+
+    @property
+    def sha256(self) -> str:
+        return str(self.version["weights_sha256"])
+
+
+def result_of(service: Service, job: dict[str, Any]) -> Result:
+    """Read what a job with a version has come to."""
+    version = service.get(f"/v1/models/{job['model']}/versions/{job['version']}").json()
+    rows = service.get(f"/v1/jobs/{job['id']}/metrics").json()["rows"]
+    return Result(version=version, rows=rows, arrays=saved_arrays(service.data / "versions" / version["id"]))
+
+
+def saved_arrays(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The weights and the optimizer's state in a version's `model.keras`, by their place there."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = np.asarray(item)
+
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        file.visititems(note)
+    return arrays
+
+
+def assert_same(result: Result, expected: Result) -> None:
+    """The weights, every epoch's metrics, and the optimizer's state are the same to the bit."""
+    assert result.rows == expected.rows
+    assert result.sha256 == expected.sha256
+    assert result.version["weights_epoch"] == expected.version["weights_epoch"]
+    assert result.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(result.arrays[name], array, err_msg=name)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -140,6 +193,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         assert running.stop() == 0
     finally:
         running.kill()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(service: Service) -> Callable[..., Result]:
+    """What a body comes to when nothing happens to its job; each is trained once."""
+    results: dict[str, Result] = {}
+
+    def train(body: dict[str, Any]) -> Result:
+        key = json.dumps(body, sort_keys=True)
+        if key not in results:
+            results[key] = result_of(service, service.train(**body))
+        return results[key]
+
+    return train
 
 
 @pytest.fixture

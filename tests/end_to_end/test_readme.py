@@ -13,7 +13,8 @@ _VARYING = [
     (r"\b(job|ds|ver|req)_[0-9a-z]+", r"\1"),
     (r"\d{4}-\d\d-\d\dT[0-9:.+Z]+", "TIME"),
     (r"\b[0-9a-f]{64}\b", "SHA"),
-    (r'"(samples_per_second|eta_seconds)":[0-9.]+', r'"\1":N'),
+    (r'"(progress|execution)":\{[^}]*\}', r'"\1":OBJECT'),
+    (r'"(samples_per_second|eta_seconds|elapsed_seconds)":(?:[0-9.]+|null)', r'"\1":N'),
 ]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 

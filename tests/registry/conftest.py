@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.data.arrays import ArrayFacts
+from service.registry.claims import Claims
 from service.registry.database import Database
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
-from service.registry.jobs import Job, Jobs, NewJob
+from service.registry.job import Job, NewJob, Progress
+from service.registry.jobs import Jobs
 from service.registry.migrate import upgrade
 from service.registry.models import Models, NewVersion
 from service.registry.supervisors import Supervisors
@@ -63,6 +66,11 @@ def jobs(database: Database) -> Jobs:
 
 
 @pytest.fixture
+def claims(database: Database) -> Claims:
+    return Claims(database)
+
+
+@pytest.fixture
 def models(database: Database) -> Models:
     return Models(database)
 
@@ -88,20 +96,19 @@ def dataset(datasets: Datasets) -> Dataset:
 def submit(jobs: Jobs, dataset: Dataset) -> Callable[..., Job]:
     """Queues a job on the test's data set."""
 
-    def submit_one(model: str = "xor", now: datetime = NOON, validation_dataset: str | None = None) -> Job:
-        new = NewJob(model=model, request=REQUEST, dataset=dataset.id, validation_dataset=validation_dataset)
-        return jobs.submit(new, now)
+    def submit_one(model: str = "xor", now: datetime = NOON, **options: Any) -> Job:
+        return jobs.submit(NewJob(model=model, request=REQUEST, dataset=dataset.id, **options), now)
 
     return submit_one
 
 
 @pytest.fixture
-def claim(jobs: Jobs, submit: Callable[..., Job]) -> Callable[..., Job]:
+def claim(claims: Claims, submit: Callable[..., Job]) -> Callable[..., Job]:
     """Queues a job and claims the oldest."""
 
-    def claim_one(model: str = "xor", owner: str = "here:sup_1") -> Job:
-        submit(model)
-        claimed = jobs.claim(owner, LEASE, NOON)
+    def claim_one(model: str = "xor", owner: str = "here:sup_1", **options: Any) -> Job:
+        submit(model, **options)
+        claimed = claims.claim(owner, LEASE, NOON)
         assert claimed is not None
         return claimed
 
@@ -109,12 +116,12 @@ def claim(jobs: Jobs, submit: Callable[..., Job]) -> Callable[..., Job]:
 
 
 @pytest.fixture
-def train(jobs: Jobs, claim: Callable[..., Job]) -> Callable[..., int]:
+def train(claims: Claims, claim: Callable[..., Job]) -> Callable[..., int]:
     """Takes a job of a model all the way to its version, and returns the version's number."""
 
     def train_one(model: str = "xor", now: datetime = NOON) -> int:
         job = claim(model)
-        version = jobs.succeed(job.id, job.attempt, a_version(job), now)
+        version = claims.succeed(job.id, job.attempt, a_version(job), now)
         assert version is not None
         return version.number
 
@@ -153,4 +160,14 @@ def a_version(job: Job) -> NewVersion:
         engine_reason="the converter does not know gelu",
         max_difference=None,
         libraries={"keras": "3.15.0"},
+        jit_compile=True,
+        weights_epoch=2,
+        request_sha256="c" * 64,
+        machine="x86_64, AVX2",
+        validation_dataset_sha256=None,
+        initial={"model": "xor", "version": 1, "optimizer_state": False},
     )
+
+
+def progress(epoch: int, step: int) -> Progress:
+    return Progress(epoch=epoch, epochs=3, step=step, steps=4, percent=41.7, samples_per_second=None, eta_seconds=1.5)

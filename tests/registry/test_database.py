@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from service.errors import StorageFull, Unavailable
 from service.registry import database as module
 from service.registry.database import Database, wal_race_possible
-from service.registry.jobs import Job
+from service.registry.job import Job
 from service.registry.tables import models
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000, "wal_autocheckpoint": 0}

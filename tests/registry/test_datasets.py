@@ -6,7 +6,8 @@ import pytest
 
 from service.errors import Conflict, Invalid, NotFound
 from service.registry.datasets import Dataset, Datasets
-from service.registry.jobs import Job, Jobs
+from service.registry.job import Job
+from service.registry.jobs import Jobs
 from tests.registry.conftest import NOON, a_dataset
 
 
@@ -48,8 +49,9 @@ def test_an_unused_data_set_can_be_deleted(datasets: Datasets, dataset: Dataset)
 
 
 def test_a_data_set_in_use_stays(jobs: Jobs, datasets: Datasets, dataset: Dataset, submit: Callable[..., Job]) -> None:
-    """While jobs are queued or running, deletion is refused with all their names; when they have ended it is not."""
+    """While jobs are queued or paused, deletion is refused with all their names; when they have ended it is not."""
     first, second = submit(), submit()
+    jobs.pause(second.id)
     with pytest.raises(Conflict, match=f"{first.id}, {second.id}"):
         datasets.delete(dataset.id)
     for job in (first, second):
@@ -65,3 +67,8 @@ def test_validation_data_are_in_use_too(datasets: Datasets, submit: Callable[...
     job = submit(validation_dataset=validation.id)
     with pytest.raises(Conflict, match=job.id):
         datasets.delete(validation.id)
+
+
+def test_all_ids_are_named(datasets: Datasets, dataset: Dataset) -> None:
+    """So that folders without a row can be found."""
+    assert datasets.ids() == {dataset.id}

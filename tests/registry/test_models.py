@@ -7,16 +7,17 @@ from datetime import timedelta
 import pytest
 
 from service.errors import Conflict, Invalid, NotFound
-from service.registry.jobs import Job, Jobs
+from service.registry.claims import Claims
+from service.registry.job import Job
 from service.registry.models import Model, Models
 from tests.registry.conftest import NOON, a_version
 
 
-def test_a_version_comes_back_as_it_was_published(jobs: Jobs, models: Models, claim: Callable[..., Job]) -> None:
+def test_a_version_comes_back_as_it_was_published(claims: Claims, models: Models, claim: Callable[..., Job]) -> None:
     """All facts survive, and the number and the time are added."""
     job = claim()
     new = a_version(job)
-    published = jobs.succeed(job.id, job.attempt, new, NOON)
+    published = claims.succeed(job.id, job.attempt, new, NOON)
     assert published == models.version("xor", 1) == models.latest("xor")
     assert published is not None
     assert asdict(published) == asdict(new) | {"number": 1, "created_at": NOON}
@@ -70,15 +71,31 @@ def test_a_model_without_versions_is_not_shown(models: Models, train: Callable[.
 
 
 def test_a_model_that_jobs_are_for_stays(
-    jobs: Jobs, models: Models, train: Callable[..., int], submit: Callable[..., Job]
+    claims: Claims, models: Models, train: Callable[..., int], submit: Callable[..., Job]
 ) -> None:
     """A job could otherwise bring back what a client has deleted."""
     train("xor")
     first, second = submit("xor"), submit("xor")
-    jobs.claim("here:sup_1", NOON, NOON)
+    claims.claim("here:sup_1", NOON, NOON)
     with pytest.raises(Conflict, match=f"{first.id}, {second.id}"):
         models.delete("xor")
     assert models.get("xor").versions == 1
+
+
+def test_a_version_that_a_job_starts_from_stays(
+    claims: Claims, models: Models, train: Callable[..., int], claim: Callable[..., Job]
+) -> None:
+    """Neither it nor its model can be deleted before the job has ended; other versions can."""
+    train("xor")
+    train("xor")
+    job = claim("tuned", initial_version=models.version("xor", 1).id)
+    with pytest.raises(Conflict, match=f"{job.id} starts from these weights"):
+        models.delete_version("xor", 1)
+    with pytest.raises(Conflict, match="starts from these weights"):
+        models.delete("xor")
+    models.delete_version("xor", 2)
+    claims.confirm_cancelled(job.id, 1, NOON)
+    models.delete_version("xor", 1)
 
 
 def test_pages_of_models_go_from_the_newest_to_the_oldest(models: Models, train: Callable[..., int]) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from service.registry.database import Database
 from service.registry.supervisors import Supervisors
 from tests.registry.conftest import NOON
 
@@ -26,3 +27,12 @@ def test_a_removed_supervisor_is_not_alive(supervisors: Supervisors) -> None:
     supervisors.remove("here:sup_1")
     supervisors.remove("here:sup_1")
     assert not supervisors.newest(NOON, within=60)
+
+
+def test_supervisors_that_fell_silent_are_forgotten(supervisors: Supervisors, database: Database) -> None:
+    """One that was killed never takes its row away; those that beat since then stay."""
+    supervisors.heartbeat("here:sup_1", "here", 41, NOON - timedelta(days=2))
+    supervisors.heartbeat("here:sup_2", "here", 42, NOON)
+    supervisors.forget_silent(NOON - timedelta(days=1))
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT id FROM supervisors").scalars().all() == ["here:sup_2"]

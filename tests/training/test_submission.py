@@ -11,12 +11,19 @@ import pytest
 from service.architecture.plan import Limits
 from service.data.store import FileStore
 from service.errors import Invalid
+from service.registry.claims import Claims
 from service.registry.database import Database
 from service.registry.datasets import Datasets
-from service.registry.jobs import Jobs, Status
+from service.registry.job import Execution, Job
+from service.registry.jobs import Jobs
 from service.registry.migrate import upgrade
+from service.registry.models import Models, NewVersion, Version
 from service.registry.stores import DatasetStore
+from service.registry.tables import Status
+from service.training.initial import Initial
+from service.training.request import request_sha256
 from service.training.submission import Submission, Submissions
+from tests.registry.conftest import a_version
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GOOD = Submission(
@@ -39,6 +46,16 @@ class Room:
     datasets: Datasets
     store: DatasetStore
     folder: Path
+    claims: Claims
+
+    def trained(self, submission: Submission) -> Version:
+        """The version that a submission's training would make."""
+        self.submissions.submit(submission, NOON)
+        job = self.claims.claim("here:sup_1", NOON, NOON)
+        assert job is not None
+        version = self.claims.succeed(job.id, job.attempt, _version(job), NOON)
+        assert version is not None
+        return version
 
     def is_empty(self) -> bool:
         """Whether nothing was stored, finished or half."""
@@ -55,8 +72,15 @@ def room(tmp_path: Path) -> Iterator[Room]:
     jobs, datasets = Jobs(database), Datasets(database)
     store = DatasetStore(FileStore(tmp_path), datasets)
     limits = Limits(max_parameters=10_000, max_memory_bytes=2**20)
-    yield Room(Submissions(jobs, datasets, store, limits), jobs, datasets, store, tmp_path)
+    submissions = Submissions(jobs, datasets, Models(database), store, limits, cores=2)
+    yield Room(submissions, jobs, datasets, store, tmp_path, Claims(database))
     database.close()
+
+
+def _version(job: Job) -> NewVersion:
+    request = job.request
+    made = {"architecture": request["architecture"], "compile": request["compilation"], "summary": request["summary"]}
+    return replace(a_version(job), **made)
 
 
 def faults(error: Invalid) -> set[str]:
@@ -118,3 +142,176 @@ def test_validation_data_must_have_the_same_shape(room: Room) -> None:
     with pytest.raises(Invalid) as caught:
         room.submissions.submit(replace(GOOD, fit={"validation_data": other.id}), NOON)
     assert faults(caught.value) == {"/fit/validation_data"}
+
+
+def test_the_queue_hears_of_priority_and_limit(room: Room) -> None:
+    """They are columns of the job."""
+    job = room.submissions.submit(replace(GOOD, priority=7, time_limit_seconds=60.0), NOON)
+    assert (job.priority, job.time_limit_seconds) == (7, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("jit_compile", "threads", "execution"),
+    [
+        ("auto", None, None),
+        (True, None, None),
+        ("auto", 2, None),
+        (False, 2, Execution(jit_compile=False, threads=2, chosen_by="request")),
+    ],
+)
+def test_how_steps_are_run_is_decided_where_nothing_is_left_to_choose(
+    room: Room, jit_compile: object, threads: int | None, execution: Execution | None
+) -> None:
+    """With both words given the job has its execution from the start; the child chooses what is not given."""
+    compile_ = {"loss": "mse", "jit_compile": jit_compile}
+    job = room.submissions.submit(replace(GOOD, compile=compile_, threads=threads), NOON)
+    assert job.execution == execution
+    assert job.request["threads"] == threads
+    assert job.request["compilation"]["jit_compile"] == jit_compile
+
+
+def test_more_threads_than_cores_are_refused(room: Room) -> None:
+    """The fault says how many there are."""
+    with pytest.raises(Invalid, match=r"2 core\(s\)") as caught:
+        room.submissions.submit(replace(GOOD, threads=3), NOON)
+    assert faults(caught.value) == {"/threads"}
+
+
+def test_the_fingerprint_is_of_what_decides_the_result(room: Room) -> None:
+    """The same request has the same one; another seed, network or starting point has another, a priority has not."""
+    version = room.trained(replace(GOOD, seed=1))
+    initial = Initial(model="m", version=version.number, optimizer_state=False)
+    same = [replace(GOOD, seed=1), replace(GOOD, seed=1, priority=3, threads=1)]
+    others = [replace(GOOD, seed=2), replace(GOOD, seed=1, fit={"epochs": 2}), replace(GOOD, seed=1, initial=initial)]
+    prints = [request_sha256(room.submissions.submit(one, NOON).request) for one in (*same, *others)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4
+
+
+def test_an_older_request_has_a_fingerprint(room: Room) -> None:
+    """Requests of the first release have no `initial`, which is as having none."""
+    request = dict(room.submissions.submit(replace(GOOD, seed=1), NOON).request)
+    expected = request_sha256(request)
+    del request["initial"], request["threads"]
+    assert request_sha256(request) == expected
+
+
+def test_a_job_starts_from_the_newest_version_unless_told_which(room: Room) -> None:
+    """The job keeps the number that was the newest then, and the version's id."""
+    first, second = room.trained(GOOD), room.trained(GOOD)
+    for number, version in ((None, second), (1, first)):
+        initial = Initial(model="m", version=number, optimizer_state=True)
+        job = room.submissions.submit(replace(GOOD, initial=initial), NOON)
+        assert job.initial_version == version.id
+        assert job.request["initial"] == {"model": "m", "version": version.number, "optimizer_state": True}
+
+
+def test_the_architecture_may_be_that_of_the_version(room: Room) -> None:
+    """It is taken as the client of that time wrote it."""
+    room.trained(GOOD)
+    initial = Initial(model="m", version=None, optimizer_state=False)
+    job = room.submissions.submit(replace(GOOD, model="tuned", architecture=None, initial=initial), NOON)
+    assert job.request["architecture"] == GOOD.architecture
+
+
+def layers(*given: dict[str, Any]) -> dict[str, Any]:
+    return {"layers": list(given)}
+
+
+BODY = {"type": "Dense", "units": 3, "name": "body"}
+HEAD = {"type": "Dense", "units": 1, "name": "head"}
+BASE = replace(GOOD, architecture=layers(BODY, HEAD), seed=1)
+START = Initial(model="m", version=1, optimizer_state=False)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        layers(BODY | {"trainable": False}, HEAD | {"name": "new_head"}),
+        layers(BODY, {"type": "Dense", "units": 9}, HEAD | {"name": "fresh"}),
+        layers(BODY | {"activation": "relu"}, {"type": "Dropout", "rate": 0.5}, HEAD),
+    ],
+)
+def test_layers_take_the_weights_of_their_namesakes(room: Room, architecture: dict[str, Any]) -> None:
+    """A layer may be frozen, renamed to start fresh, or changed where that does not touch its weights."""
+    room.trained(BASE)
+    assert room.submissions.submit(replace(BASE, architecture=architecture, initial=START), NOON).initial_version
+
+
+@pytest.mark.parametrize(
+    ("change", "pointers", "words"),
+    [
+        ({"initial": replace(START, model="none")}, {"/initial/model"}, "no model 'none'"),
+        ({"initial": replace(START, version=9)}, {"/initial/version"}, "no version 9"),
+        ({"architecture": None, "initial": replace(START, version=9)}, {"/initial/version"}, "no version 9"),
+        (
+            {"architecture": layers(BODY | {"units": 4}, HEAD)},
+            {"/architecture/layers/0", "/architecture/layers/1"},
+            "its units is 4, there 3",
+        ),
+        (
+            {"architecture": layers(BODY, {"type": "BatchNormalization", "name": "head"}, HEAD | {"name": "other"})},
+            {"/architecture/layers/1"},
+            "it is of type BatchNormalization, there Dense",
+        ),
+        ({"architecture": layers(BODY | {"name": "a"}, HEAD | {"name": "b"})}, {"/initial"}, "has 'body', 'head'"),
+        (
+            {"compile": {"loss": "mse", "optimizer": "adam"}, "initial": replace(START, optimizer_state=True)},
+            {"/initial/optimizer_state"},
+            "trained with RMSprop",
+        ),
+        (
+            {
+                "compile": {"loss": "mse", "optimizer": {"type": "RMSprop", "momentum": 0.9}},
+                "initial": replace(START, optimizer_state=True),
+            },
+            {"/initial/optimizer_state"},
+            "RMSprop with momentum",
+        ),
+        (
+            {
+                "architecture": layers(BODY | {"trainable": False}, HEAD),
+                "initial": replace(START, optimizer_state=True),
+            },
+            {"/initial/optimizer_state"},
+            "the very same layers",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_version_is_pointed_at(
+    room: Room, change: dict[str, Any], pointers: set[str], words: str
+) -> None:
+    """Each layer that differs says how, and how to start it fresh; all faults come at once."""
+    room.trained(BASE)
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(BASE, **{"initial": START} | change), NOON)
+    assert faults(caught.value) == pointers
+    assert words in " ".join(fault.detail for fault in caught.value.faults)
+
+
+def test_kernels_of_the_same_size_but_another_shape_differ(room: Room) -> None:
+    """As many parameters are not enough; one number for both axes is the same as a list."""
+    data = {"x": [[[[0.0]] * 9] * 9] * 2, "y": [[[[0.0]] * 9] * 9] * 2}
+
+    def convolution(size: object) -> dict[str, Any]:
+        return layers({"type": "Conv2D", "filters": 1, "kernel_size": size, "padding": "same", "name": "c"})
+
+    base = replace(GOOD, data=data, architecture=convolution(3))
+    room.trained(base)
+    room.submissions.submit(replace(base, architecture=convolution([3, 3]), initial=START), NOON)
+    with pytest.raises(Invalid, match=r"its kernel_size is \[1, 9\], there 3"):
+        room.submissions.submit(replace(base, architecture=convolution([1, 9]), initial=START), NOON)
+
+
+def test_a_wrapped_layer_is_compared_too(room: Room) -> None:
+    """A wrapper has the weights of the layer in it."""
+    data = {"x": [[[0.0, 1.0]] * 4] * 2, "y": [[[0.0] * 4] * 4] * 2}
+
+    def wrapped(bias: bool) -> dict[str, Any]:
+        inner = {"type": "LSTM", "units": 2, "return_sequences": True, "use_bias": bias}
+        return layers({"type": "Bidirectional", "layer": inner, "name": "b"})
+
+    base = replace(GOOD, data=data, architecture=wrapped(True))
+    room.trained(base)
+    with pytest.raises(Invalid, match="its use_bias is False, there True"):
+        room.submissions.submit(replace(base, architecture=wrapped(False), initial=START), NOON)
