@@ -31,13 +31,15 @@ KERAS = (
     "service/architecture/build.py",
     "service/architecture/generate_catalog.py",
     "service/architecture/stored.py",
+    "service/inference/conversion.py",
     "service/inference/export.py",
+    "service/inference/template.py",
     "service/inference/tensorflow_child.py",
     *(
         f"service/training/{name}.py"
         for name in (
-            *("assembly", "callbacks", "checkpoint", "child", "choice", "engine", "kept", "loop", "preload", "results"),
-            *("rows", "standby", "warm_start", "watch"),
+            *("assembly", "callbacks", "checkpoint", "child", "choice", "draft", "engine", "kept", "loop", "preload"),
+            *("results", "rows", "standby", "warm_start", "watch"),
         )
     ),
 )

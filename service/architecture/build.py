@@ -82,6 +82,16 @@ def _batches(before: keras.Model, arrays: Sequence[NDArray[Any]]) -> Iterator[ND
         yield np.asarray(before(_one_or_all(rows), training=False), dtype=np.float32)
 
 
+def constants(model: keras.Model) -> list[Any]:
+    """The tensors, besides its variables, with which a model calculates: what Normalization has made of its weights."""
+    return [
+        tensor
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Normalization)
+        for tensor in (layer.mean, layer.variance)
+    ]
+
+
 def _connect(layer: Layer, tensors: Sequence[Any]) -> Any:
     built = _build_layer(layer)
     if layer.type in _LISTING:

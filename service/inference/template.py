@@ -1,86 +1,119 @@
-"""ONNX files without their weights, kept from one job to the next: only the numbers are new in a network seen before.
+"""ONNX files without their weights: what does not depend on the training is made beside it, and kept for later jobs.
 
-What in a converted file stands for a weight is found by converting the same network twice, with different weights:
-a tensor that stays the same belongs to the structure, one that changes must be a weight, perhaps with its axes in
-another order. Where a tensor is neither, there is no template. What is made from one is compared with Keras as every
-export is.
+The network is converted with its weights as inputs; when they are known, they become the file's initializers. What is
+made from a template is compared with Keras as every export is.
+
+LSTM layers are left to the conversion with all weights in their places: only so do they become ONNX's own operation,
+which answers several times as fast as a loop over the steps.
 """
 
 import io
-import itertools
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import onnx
+import tensorflow as tf
 from onnx import numpy_helper
 
+from service.architecture.build import constants
+from service.inference.conversion import (
+    RefusedError,
+    by_name,
+    check_graph,
+    convert_function,
+    flatten,
+    specs,
+    take_inputs,
+)
+from service.inference.signature import Signature
+
 Array = np.ndarray[Any, Any]
-
-#: Weights of more axes than this are only looked for as they are.
-_MOST_AXES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A tensor of the file, by its number, is a weight, by its number, with its axes in `order`, in `shape`."""
-
-    tensor: int
-    weight: int
-    order: tuple[int, ...]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """An ONNX file without the tensors of `places`."""
+    """An ONNX file without weights; `names` has the name of each in the file, or None if the file has no use for it."""
 
     model: bytes
-    places: tuple[Place, ...]
+    names: tuple[str | None, ...]
 
     def fill(self, weights: Sequence[Array]) -> Any:
-        """Make the ONNX model of these weights, which come in the order of the model's `weights`."""
+        """Make the ONNX model of what `weights_of` has read."""
         model = onnx.ModelProto.FromString(self.model)
-        tensors = list(_tensors(model.graph))
-        for place in self.places:
-            values = weights[place.weight].transpose(place.order).reshape(place.shape)
-            tensors[place.tensor].raw_data = np.ascontiguousarray(values).tobytes()
+        pairs = zip(weights, self.names, strict=True)
+        model.graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in pairs if name)
         return model
 
 
-def make(first: Any, first_weights: Sequence[Array], second: Any, second_weights: Sequence[Array]) -> Template | None:
-    """Compare two conversions of one network with different weights; None where not every difference is a weight."""
-    if _outline(first.graph) != _outline(second.graph):
-        return None
-    model = onnx.ModelProto.FromString(first.SerializeToString())
-    places = []
-    pairs = zip(_tensors(model.graph), _tensors(second.graph), strict=True)
-    for number, (tensor, twin) in enumerate(pairs):
-        values, other = numpy_helper.to_array(tensor), numpy_helper.to_array(twin)
-        if values.shape == other.shape and values.tobytes() == other.tobytes():
-            continue
-        place = _find(number, (values, other), list(zip(first_weights, second_weights, strict=True)))
-        if place is None:
-            return None
-        places.append(place)
-        _empty(tensor)
-    return Template(model=model.SerializeToString(), places=tuple(places))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """A model's answer as a function of inputs and weights; `captured` numbers the weights that are no arguments."""
+
+    function: Any
+    given: list[Any]
+    captured: dict[str, int]
+    weights: int
+
+
+def can_draft(model: keras.Model) -> bool:
+    """Whether a file without weights is as good as one that was converted with them."""
+    return not any(isinstance(layer, keras.layers.LSTM) for layer in model._flatten_layers())
+
+
+def trace(model: keras.Model, signature: Signature) -> Traced:
+    """Trace the answer with the weights as inputs; nothing else may call the model's layers meanwhile."""
+    flat = flatten(model, signature)
+    inputs = specs(signature)
+    weights = [
+        tf.TensorSpec(weight.shape, weight.dtype, name=f"weight_{number}")
+        for number, weight in enumerate(model.weights)
+    ]
+    given = [*inputs, *weights]
+
+    @tf.function(input_signature=given, autograph=False)  # type: ignore[untyped-decorator,unused-ignore]
+    def answer(*tensors: Any) -> dict[str, Any]:
+        rows, values = tensors[: len(inputs)], tensors[len(inputs) :]
+        with keras.StatelessScope(state_mapping=list(zip(model.weights, values, strict=True))):
+            return by_name(signature, flat(list(rows), training=False))
+
+    places = {id(tensor): len(weights) + number for number, tensor in enumerate(constants(model))}
+    captures = answer.get_concrete_function(*given).graph.captures
+    captured = {placeholder.name: places[id(tensor)] for tensor, placeholder in captures if id(tensor) in places}
+    return Traced(function=answer, given=given, captured=captured, weights=len(weights) + len(places))
+
+
+def draft(traced: Traced, signature: Signature) -> Template:
+    """Convert what was traced; raises where that cannot be."""
+    places = {spec.name: number for number, spec in enumerate(traced.given[len(signature.inputs) :])}
+    if any(spec.name in places for spec in (*signature.inputs, *signature.outputs)):
+        raise RefusedError("An input or output has the name of a weight.")
+    places |= traced.captured
+    converted = convert_function(traced.function, traced.given, signature)
+    names: list[str | None] = [None] * traced.weights
+    for name in take_inputs(converted.graph, places):
+        names[places[name]] = name
+    check_graph(converted.graph, signature)
+    return Template(model=converted.SerializeToString(), names=tuple(names))
+
+
+def weights_of(model: keras.Model) -> list[Array]:
+    """Read what a template is filled with: the weights, and the constants that layers have made from theirs."""
+    return [np.asarray(weight.value) for weight in model.weights] + [tensor.numpy() for tensor in constants(model)]
 
 
 def read(path: Path) -> Template | None:
     """Read a kept template; None if there is none, or none that can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            places = [
-                Place(tensor=row[0], weight=row[1], order=tuple(row[2]), shape=tuple(row[3]))
-                for row in json.loads(archive.read("places.json"))
-            ]
-            return Template(model=archive.read("model.onnx"), places=tuple(places))
+            names = json.loads(archive.read("names.json"))
+            return Template(model=archive.read("model.onnx"), names=tuple(names))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
         return None
 
@@ -90,58 +123,8 @@ def write(template: Template, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        rows = [(place.tensor, place.weight, place.order, place.shape) for place in template.places]
-        archive.writestr("places.json", json.dumps(rows))
+        archive.writestr("names.json", json.dumps(template.names))
         archive.writestr("model.onnx", template.model)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     unfinished.write_bytes(content.getvalue())
     unfinished.rename(path)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    """All tensors that a graph holds, also those in its nodes and in the graphs inside these, in one fixed order."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-
-
-def _outline(graph: Any) -> list[Any]:
-    """The operations in their order; the names of what flows between them count up from one conversion to the next."""
-    return [
-        (
-            node.op_type,
-            len(node.input),
-            len(node.output),
-            [_outline(one.g) for one in node.attribute if one.HasField("g")],
-        )
-        for node in graph.node
-    ]
-
-
-def _find(number: int, values: tuple[Array, Array], weights: Sequence[tuple[Array, Array]]) -> Place | None:
-    for weight, pair in enumerate(weights):
-        if pair[0].size == values[0].size and pair[0].dtype == values[0].dtype:
-            for order in _orders(pair[0].ndim):
-                if all(_same(own.transpose(order), found) for own, found in zip(pair, values, strict=True)):
-                    return Place(tensor=number, weight=weight, order=order, shape=values[0].shape)
-    return None
-
-
-def _orders(axes: int) -> Iterator[tuple[int, ...]]:
-    if axes > _MOST_AXES:
-        return iter([tuple(range(axes))])
-    return itertools.permutations(range(axes))
-
-
-def _same(own: Array, found: Array) -> bool:
-    return bool(np.array_equal(own.reshape(found.shape), found))
-
-
-def _empty(tensor: Any) -> None:
-    """Take the numbers out of a tensor, whichever of its fields they are in; type, shape and name stay."""
-    for field in ("raw_data", "float_data", "double_data", "int32_data", "int64_data", "uint64_data"):
-        tensor.ClearField(field)

@@ -65,7 +65,7 @@ class _Model:
     def __init__(self, folder: Path) -> None:
         # Keras is imported here, so that whoever imports this module does not need it.
         from service.architecture.stored import load
-        from service.inference.export import forward
+        from service.inference.conversion import forward
 
         network, model = load(folder)
         self._forward, self._signature = _compiled(forward, model, network.outputs)

@@ -20,6 +20,7 @@ from service.training.assembly import assemble
 from service.training.callbacks import Callbacks
 from service.training.checkpoint import Position, UnreadableError
 from service.training.choice import Choice, Reconsider
+from service.training.draft import Draft
 from service.training.kept import Kept
 from service.training.line import Line
 from service.training.messages import (
@@ -33,7 +34,6 @@ from service.training.messages import (
     StopReason,
 )
 from service.training.rehearsal import NOBODY, SUFFIX, Rehearsal
-from service.training.results import Saved
 from service.training.watch import Interrupted, Watcher
 
 #: Networks of more parameters, and rows of more bytes, are not small.
@@ -43,14 +43,12 @@ log = structlog.get_logger()
 
 
 def run_job(line: Line, assignment: Assignment) -> None:
-    """Train one model, send its outcome, and leave in the cache what later jobs can use."""
-    job = train(line, assignment)
-    if job is not None:
-        job.keep_template()
+    """Train one model and send its outcome: all that a process does that runs one job."""
+    train(line, assignment)
 
 
 def train(line: Line, assignment: Assignment) -> "Job | None":
-    """Train one model and send its outcome; returns the job if it went well, so that its export can be kept."""
+    """Train one model, send its outcome, and leave in the cache what later jobs can use; the job if it went well."""
     outcome: Outcome
     job: Job | None = None
     try:
@@ -96,7 +94,7 @@ class Job:
         self._kept = Kept(assignment.cache_folder, self._assembled.model, _identity(assignment))
         self._choice = Choice(assignment, self._assembled, self._kept)
         self._callbacks = Callbacks(assignment.fitting, self._assembled.model)
-        self._saved: Saved | None = None
+        self._draft = Draft(self._assembled.model, self._assembled.network, self._kept)
 
     def run(self) -> Outcome:
         position = self._position()
@@ -119,14 +117,9 @@ class Job:
         with self._failing_quietly():
             self._choice.remember()
             self._kept.write()
+            self._draft.keep()
             if self.is_small and self._assignment.job != NOBODY and self._assignment.initial is None:
                 rehearsal.write(Rehearsal.of(self._assignment), self._kept.path("rehearsal").with_suffix(SUFFIX))
-
-    def keep_template(self) -> None:
-        """The same for the export, which takes as long as making it."""
-        if self._saved is not None:
-            with self._failing_quietly():
-                results.keep_template(self._assembled, self._kept, self._saved)
 
     @contextmanager
     def _failing_quietly(self) -> Iterator[None]:
@@ -176,8 +169,7 @@ class Job:
         return self._save(position.row or {}, weights_epoch)
 
     def _save(self, metrics: dict[str, float | None], weights_epoch: int) -> Finished:
-        self._saved = results.save(self._assembled, self._assignment, self._kept, metrics, weights_epoch)
-        return self._saved.finished
+        return results.save(self._assembled, self._assignment, self._draft, metrics, weights_epoch)
 
 
 def _identity(assignment: Assignment) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,26 +21,51 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 from tensorflow.python.eager import context
 
+from service.architecture.build import constants
+
 #: At most this many files are kept; the ones that were not used for the longest time go first.
 MOST_KEPT = 512
+#: Keras's layers note what concerns a call in themselves, so that one thread at a time may trace.
+TRACING = threading.RLock()
+
+
+def _as_it_is() -> bytes:
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    serialized: bytes = config.SerializeToString()
+    return serialized
+
+
+_AS_IT_IS = _as_it_is()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A graph, ready to be called with tensors; `captured` are its variables, `names` those of its outputs.
+    """A graph, ready to be called with tensors; `captured` are its variables, `outputs` the types of what it gives.
 
     `owner` is what TensorFlow forgets the graph with.
     """
 
     graph: str
     captured: tuple[Any, ...]
-    names: tuple[str, ...]
+    outputs: dict[str, str]
+    jit: bool
     owner: Any
 
     def __call__(self, *tensors: Any) -> dict[str, Any]:
-        """Run it; the arguments are those that it was traced with, and the answer is by output."""
-        outputs = context.context().call_function(self.graph.encode(), [*tensors, *self.captured], len(self.names))
-        return dict(zip(self.names, outputs, strict=True))
+        """Run it; the arguments are those that it was traced with, and the answer is by output.
+
+        TensorFlow does not optimize the graph, which would take longer than it gains: the steps of a loop, which are a
+        function of their own, are optimized all the same. XLA's compilation is only had by a direct call.
+        """
+        given = [*tensors, *self.captured]
+        if self.jit:
+            answer = context.context().call_function(self.graph.encode(), given, len(self.outputs))
+        else:
+            answer = tf.raw_ops.StatefulPartitionedCall(
+                args=given, Tout=list(self.outputs.values()), f=self.graph, config_proto=_AS_IT_IS
+            )
+        return dict(zip(self.outputs, answer, strict=True))
 
 
 class Kept:
@@ -51,8 +77,13 @@ class Kept:
     def __init__(self, folder: Path, model: keras.Model, identity: Mapping[str, Any]) -> None:
         self._folder = folder
         self._model = model
-        self._identity = {**identity, "keras": keras.__version__, "tensorflow": tf.__version__, "format": 1}
+        self._identity = {**identity, "keras": keras.__version__, "tensorflow": tf.__version__, "format": 2}
         self._traced: dict[Path, bytes] = {}
+        self._when_ready: Callable[[], None] | None = None
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Call this, once, when the next graph is ready to run: Python has time for other things then."""
+        self._when_ready = call
 
     def function(
         self, name: str, trace: Callable[..., dict[str, Any]], signature: Sequence[Any], jit: bool
@@ -63,13 +94,18 @@ class Kept:
         """
         path = self.path(name, jit, *signature)
         tensors = _tensors(self._model)
-        kept = _read(path, tensors)
-        if kept is not None:
-            return kept
-        compiled: Any = trace
-        if not hasattr(trace, "get_concrete_function"):
-            compiled = tf.function(trace, autograph=False, jit_compile=jit)
-        return self._note(path, compiled.get_concrete_function(*signature), tensors)
+        function = _read(path, tensors, jit)
+        if function is None:
+            compiled: Any = trace
+            if not hasattr(trace, "get_concrete_function"):
+                compiled = tf.function(trace, autograph=False, jit_compile=jit)
+            with TRACING:
+                traced = compiled.get_concrete_function(*signature)
+            function = self._note(path, traced, tensors, jit)
+        call, self._when_ready = self._when_ready, None
+        if call is not None:
+            call()
+        return function
 
     def write(self) -> None:
         """Leave what was traced for later jobs; a job that has ended loses no time by it."""
@@ -88,32 +124,23 @@ class Kept:
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
         return self._folder / digest[:40]
 
-    def _note(self, path: Path, traced: Any, tensors: Sequence[Any]) -> Function:
+    def _note(self, path: Path, traced: Any, tensors: Sequence[Any], jit: bool) -> Function:
         places = {id(tensor): place for place, tensor in enumerate(tensors)}
         captured = tuple(traced.captured_inputs)
-        names = tuple(_output_names(traced))
+        outputs = {name: spec.dtype.name for name, spec in sorted(traced.structured_outputs.items())}
         known = [places.get(id(tensor)) for tensor in captured]
         # A graph that refers to anything else belongs to this job alone.
         if None not in known:
-            self._traced[path] = _content(traced, {"captured": known, "names": names})
-        return Function(graph=traced.function_def.signature.name, captured=captured, names=names, owner=traced)
+            self._traced[path] = _content(traced, {"captured": known, "outputs": outputs})
+        return Function(
+            graph=traced.function_def.signature.name, captured=captured, outputs=outputs, jit=jit, owner=traced
+        )
 
 
 def _tensors(model: keras.Model) -> list[Any]:
     """All that a graph of the model can refer to, in an order that is the same whenever the model is built."""
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    constants = [
-        tensor
-        for layer in model.layers
-        if isinstance(layer, keras.layers.Normalization)
-        for tensor in (layer.mean, layer.variance)
-    ]
-    return [*(variable.value.handle for variable in variables), *constants]
-
-
-def _output_names(traced: Any) -> list[str]:
-    """The names of the outputs in the order in which the graph gives them."""
-    return [name for name, _ in sorted(traced.structured_outputs.items())]
+    return [*(variable.value.handle for variable in variables), *constants(model)]
 
 
 def _content(traced: Any, facts: dict[str, Any]) -> bytes:
@@ -127,7 +154,7 @@ def _content(traced: Any, facts: dict[str, Any]) -> bytes:
     return text.getvalue()
 
 
-def _read(path: Path, tensors: Sequence[Any]) -> Function | None:
+def _read(path: Path, tensors: Sequence[Any], jit: bool) -> Function | None:
     """Read a function and make it known to TensorFlow; None if there is none, or none that can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -142,7 +169,8 @@ def _read(path: Path, tensors: Sequence[Any]) -> Function | None:
     return Function(
         graph=library.function[-1].signature.name,
         captured=tuple(tensors[place] for place in facts["captured"]),
-        names=tuple(facts["names"]),
+        outputs=facts["outputs"],
+        jit=jit,
         owner=None,
     )
 

@@ -20,7 +20,7 @@ from service.architecture.graph import read_architecture, write_architecture
 from service.architecture.plan import make_plan
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
-from service.training.child import Job, run_job, train
+from service.training.child import run_job, train
 from service.training.line import Line
 from service.training.messages import Assignment, Failed, Outcome, Ready
 from service.training.rehearsal import Rehearsal, newest
@@ -29,7 +29,7 @@ from service.training.rehearsal import Rehearsal, newest
 REHEARSED = 3
 #: How many jobs a process runs at most, one after the other: each new network leaves some megabytes behind.
 MOST_JOBS = 32
-#: After so many seconds without a job there is time to keep the last one's export.
+#: After so many seconds without a job there is time for what no job should wait for.
 REST_SECONDS = 0.1
 
 _ARCHITECTURE = {
@@ -62,20 +62,18 @@ def take_job(line: Line, assignment: Assignment) -> None:
         if job is None:
             return
         if not job.is_small:
-            job.keep_template()
             return
         line.send(Ready())
-        assignment = _next(line, job)
+        assignment = _next(line)
 
 
-def _next(line: Line, last: Job | None = None) -> Assignment:
-    """Wait for the next job, and use the time, if there is any, to keep the last one's export.
+def _next(line: Line) -> Assignment:
+    """Wait for the next job, and use the time, if there is any, to tidy up.
 
     A word to stop that crossed the last job's outcome is no longer of interest.
     """
     message = line.receive(REST_SECONDS)
-    if message is None and last is not None:
-        last.keep_template()
+    if message is None:
         _tidy()
     while not isinstance(message, Assignment):
         message = line.receive()

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from keras import layers
 
-from service.inference import export as export_module
+from service.inference import conversion
 from service.inference.export import Exported, export
 from service.inference.runtime import Session
 from service.inference.signature import Signature, TensorSpec
@@ -137,7 +137,7 @@ def test_a_converter_that_breaks_is_no_failure(tmp_path: Path, monkeypatch: pyte
     def broken(*_: Any, **__: Any) -> None:
         raise KeyError("boom")
 
-    monkeypatch.setattr(export_module.tf2onnx.convert, "from_function", broken)
+    monkeypatch.setattr(conversion.tf2onnx.convert, "from_function", broken)
     result = exported(dense(), tmp_path)
     assert result.reason == "The conversion to ONNX failed with KeyError: 'boom'"
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.training.child import run_job
 from service.training.messages import Assignment
-from tests.training.assignments import COMPILE, Heard, assignment
+from tests.training.assignments import COMPILE, DENSE, Heard, assignment
 
 CONVOLUTION = {
     "layers": [
@@ -54,20 +54,22 @@ def test_a_kept_graph_gives_the_bits_of_a_traced_one(tmp_path: Path, architectur
     assert again == fresh
 
 
-def test_an_export_from_a_template_equals_a_conversion(tmp_path: Path) -> None:
-    """The second job of a network gets its ONNX file from the template, and it is the file a conversion makes."""
+@pytest.mark.parametrize("architecture", [DENSE, NORMALIZED], ids=["dense", "normalization"])
+def test_an_export_from_a_kept_template_is_that_of_the_first_job(tmp_path: Path, architecture: dict) -> None:
+    """The second job of a network gets its ONNX file from the template, and it is the file a new one would make."""
     import onnx
 
     from service.inference import template
 
-    first, second = assignment(tmp_path), assignment(tmp_path, seed=12)
-    converted = assignment(tmp_path, seed=12, cache_folder=tmp_path / "empty")
+    facts = {"architecture": architecture, "x": PIXELS, "y": [row % 2 for row in range(24)]}
+    first, second = assignment(tmp_path, **facts), assignment(tmp_path, **facts, seed=12)
+    new = assignment(tmp_path, **facts, seed=12, cache_folder=tmp_path / "empty")
     lines = [Heard(), Heard(), Heard()]
-    for line, job in zip(lines, (first, second, converted), strict=True):
+    for line, job in zip(lines, (first, second, new), strict=True):
         run_job(line, job)
     assert any(template.read(path) is not None for path in (tmp_path / "cache").iterdir())
-    files = [onnx.load(job.work_folder / "model.onnx") for job in (second, converted)]
-    values = [[one.raw_data for one in file.graph.initializer] for file in files]
+    files = [onnx.load(job.work_folder / "model.onnx") for job in (second, new)]
+    values = [[(one.name, one.raw_data) for one in file.graph.initializer] for file in files]
     assert values[0] == values[1]
     assert lines[1].finished.engine == "onnxruntime"
     assert lines[1].finished.max_difference is not None
@@ -83,7 +85,7 @@ def test_a_template_that_no_longer_fits_is_not_believed(tmp_path: Path) -> None:
     path = next(path for path in (tmp_path / "cache").iterdir() if template.read(path) is not None)
     good = template.read(path)
     assert good is not None
-    template.write(dataclasses.replace(good, places=good.places[:-1]), path)
+    template.write(dataclasses.replace(good, names=(*good.names[:-1], "another")), path)
     line = Heard()
     job = assignment(tmp_path, seed=12)
     run_job(line, job)
