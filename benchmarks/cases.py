@@ -1,4 +1,7 @@
-"""The five trainings that are timed: networks as kerasd takes them, and the rows that they are trained on."""
+"""The trainings that are timed: networks as kerasd takes them, and the rows that they are trained on.
+
+`COURSE` is the usual run. `SIZES` has other layers and sizes, to find a network that kerasd trains slower than `fit`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +44,67 @@ def dense(units: int, activation: str) -> dict[str, Any]:
     return {"type": "Dense", "units": units, "activation": activation}
 
 
-CASES = {
+def _size(name: str, title: str, row_shape: tuple[int, ...], step_seconds: float, *layers: dict[str, Any]) -> Case:
+    """A case of `SIZES`: a network that tells yes from no in 512 rows."""
+    return Case(
+        name=name,
+        title=title,
+        row_shape=row_shape,
+        rows=512,
+        layers=(*layers, dense(1, "sigmoid")),
+        classes=0,
+        graph_step_seconds=step_seconds,
+    )
+
+
+def _convolution(filters: int, **more: Any) -> dict[str, Any]:
+    return {"type": "Conv2D", "filters": filters, "kernel_size": 3, "activation": "relu", **more}
+
+
+_POOL = {"type": "GlobalAveragePooling2D"}
+
+SIZES = {
+    case.name: case
+    for case in (
+        _size("dense_8", "Dense(8)", (4,), 120e-6, dense(8, "tanh")),
+        _size("dense_512", "2 x Dense(512)", (512,), 4e-3, dense(512, "relu"), dense(512, "relu")),
+        _size("dense_2048", "2 x Dense(2048)", (1024,), 50e-3, dense(2048, "relu"), dense(2048, "relu")),
+        _size("deep", "8 x Dense(64)", (64,), 700e-6, *[dense(64, "relu")] * 8),
+        _size("simple_rnn_256", "SimpleRNN(256)", (20, 64), 8e-3, {"type": "SimpleRNN", "units": 256}),
+        _size("gru", "GRU(64)", (20, 32), 4e-3, {"type": "GRU", "units": 64}),
+        _size("lstm_256", "LSTM(256)", (20, 64), 20e-3, {"type": "LSTM", "units": 256}),
+        _size(
+            "conv1d",
+            "Conv1D(64)",
+            (128, 16),
+            3e-3,
+            {"type": "Conv1D", "filters": 64, "kernel_size": 5, "activation": "relu"},
+            {"type": "GlobalAveragePooling1D"},
+        ),
+        _size("conv2d_8", "Conv2D(8)", (16, 16, 3), 600e-6, _convolution(8), _POOL),
+        _size(
+            "conv2d_64",
+            "2 x Conv2D(64), BatchNormalization",
+            (32, 32, 3),
+            60e-3,
+            _convolution(64),
+            {"type": "BatchNormalization"},
+            _convolution(64, strides=2),
+            _POOL,
+        ),
+        _size(
+            "separable",
+            "SeparableConv2D(32), Dropout",
+            (32, 32, 8),
+            10e-3,
+            {"type": "SeparableConv2D", "filters": 32, "kernel_size": 3},
+            {"type": "Dropout", "rate": 0.2},
+            _POOL,
+        ),
+    )
+}
+
+COURSE = {
     case.name: case
     for case in (
         Case(
@@ -97,6 +160,8 @@ CASES = {
         ),
     )
 }
+
+CASES = COURSE | SIZES
 
 
 def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:

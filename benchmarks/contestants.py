@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 from dataclasses import dataclass
 
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES, COURSE, Case
 
 ALL = tuple(CASES)
 
@@ -38,13 +38,16 @@ CONTESTANTS = {
             variant="32",
             libraries=("tensorflow",),
         ),
-        Contestant(name="torch", title="PyTorch, eager", module="torch_loop", libraries=("torch",)),
+        Contestant(
+            name="torch", title="PyTorch, eager", module="torch_loop", libraries=("torch",), cases=tuple(COURSE)
+        ),
         Contestant(
             name="torch_compile",
             title="PyTorch, torch.compile",
             module="torch_loop",
             variant="compile",
             libraries=("torch",),
+            cases=tuple(COURSE),
         ),
         Contestant(
             name="mlp",

@@ -10,6 +10,8 @@ from benchmarks.plan import Plan
 from benchmarks.readings import Quantity, Readings
 
 Row = Sequence[str]
+#: With more cases than this, a case is a row.
+MOST_COLUMNS = 6
 #: A row's title, whose readings it has, and of what.
 Line = tuple[str, str, Quantity]
 
@@ -59,7 +61,7 @@ def table(readings: Readings, lines: Sequence[Line], cases: Sequence[str], write
         cells = [cell(readings, contestant, case, quantity, write) for case in cases]
         if any(text != "-" for text in cells):
             rows.append([title, *cells])
-    return rows
+    return rows if len(cases) <= MOST_COLUMNS else list(zip(*rows, strict=True))
 
 
 def cell(readings: Readings, contestant: str, case: str, quantity: Quantity, write: Callable[[float], str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import judge
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES, COURSE, SIZES, Case
 from benchmarks.contestants import CONTESTANTS, Contestant, absence
 from benchmarks.machine import Machine, describe, usable_cores, use_cores
 from benchmarks.plan import QUICK, Plan
@@ -98,7 +98,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     add("--quick", action="store_true", help="one small round: shows that all works, not how fast it is")
-    add("--only", type=chosen_cases, default=list(CASES.values()), help=f"cases, of {','.join(CASES)}")
+    add(
+        "--only",
+        type=chosen_cases,
+        default=list(COURSE.values()),
+        help=f"cases, of {','.join(CASES)}; `sizes` stands for the last {len(SIZES)}; default: {','.join(COURSE)}",
+    )
     add(
         "--contestants",
         type=chosen_contestants,
@@ -123,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen_cases(text: str) -> list[Case]:
-    return [CASES[name] for name in known(text, list(CASES))]
+    return [CASES[name] for name in known(text.replace("sizes", ",".join(SIZES)), list(CASES))]
 
 
 def chosen_contestants(text: str) -> list[Contestant]:

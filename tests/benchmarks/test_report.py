@@ -1,9 +1,10 @@
 """The tables show medians and name what is missing."""
 
+from benchmarks.cases import SIZES
 from benchmarks.machine import Machine
 from benchmarks.plan import Plan
 from benchmarks.readings import Measurement, Quantity, Readings
-from benchmarks.report import markdown_table, plain_table, report
+from benchmarks.report import STEP_LINES, markdown_table, plain_table, report, table
 
 MACHINE = Machine(
     processor="Abacus",
@@ -60,6 +61,15 @@ def test_readings_survive_json() -> None:
     """--redraw prints what the run itself printed."""
     readings = some_readings()
     assert Readings.from_json(readings.to_json()) == readings
+
+
+def test_many_cases_are_rows() -> None:
+    """A table with more cases than fit beside each other has one below the other."""
+    readings = Readings()
+    for case in SIZES:
+        readings.add("kerasd", case, Measurement(values={Quantity.STEP: [0.001]}))
+    rows = table(readings, STEP_LINES, list(SIZES), lambda seconds: f"{seconds * 1e6:,.0f}")
+    assert rows == [("", "kerasd"), *((case.title, "1,000") for case in SIZES.values())]
 
 
 def test_tables_are_aligned() -> None:
