@@ -5,6 +5,7 @@ DATA ?= data
 BENCH ?=
 MOMENTS ?= 500
 SEED ?= 1
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help:
 	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
-	@echo "make test      check style and types, and run all tests with coverage"
+	@echo "make test      check style and types, and run all tests with coverage (JOBS=2 at a time)"
 	@echo "make lint      check style and types alone"
 	@echo "make bench     time training beside its peers (BENCH=--quick, BENCH='--only dense --json readings.json')"
 	@echo "make torture   kill parts of a running service at random moments (MOMENTS=500 SEED=1)"
@@ -29,7 +30,7 @@ serve: $(VENV)/.installed
 
 test: lint
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --cov --cov-branch --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-branch --cov-report=term
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

@@ -36,8 +36,8 @@ from service.training.messages import (
 from service.training.rehearsal import NOBODY, SUFFIX, Rehearsal
 from service.training.watch import Interrupted, Watcher
 
-#: Networks of more parameters, and rows of more bytes, are not small.
-MOST_PARAMETERS, MOST_BYTES = 1_000_000, 65_536
+#: Networks of more parameters, and batches of more bytes, are not small.
+MOST_PARAMETERS, MOST_BATCH_BYTES = 1_000_000, 2**24
 
 log = structlog.get_logger()
 
@@ -119,7 +119,9 @@ class Job:
             self._kept.write()
             self._draft.keep()
             if self.is_small and self._assignment.job != NOBODY and self._assignment.initial is None:
-                rehearsal.write(Rehearsal.of(self._assignment), self._kept.path("rehearsal").with_suffix(SUFFIX))
+                path = self._kept.path("rehearsal").with_suffix(SUFFIX)
+                validation = self._assembled.validation or ()
+                rehearsal.write(Rehearsal.of(self._assignment, len(self._assembled.rows), len(validation)), path)
 
     @contextmanager
     def _failing_quietly(self) -> Iterator[None]:
@@ -131,7 +133,9 @@ class Job:
     @property
     def is_small(self) -> bool:
         """Whether another such job would gain by what this one has made ready, and no memory is lost by keeping it."""
-        return self._assembled.model.count_params() <= MOST_PARAMETERS and self._assembled.rows.row_bytes <= MOST_BYTES
+        rows = self._assembled.rows
+        batch_bytes = rows.row_bytes * min(len(rows), self._assignment.fitting.batch_size)
+        return self._assembled.model.count_params() <= MOST_PARAMETERS and batch_bytes <= MOST_BATCH_BYTES
 
     def _position(self) -> Position:
         """Where to begin: at the checkpoint that the supervisor names, or at the start if there is none to be read."""

@@ -99,6 +99,7 @@ class _Fit:
             size,
             training.kept,
             jit_compile=training.jit_compile,
+            even=len(rows) % size == 0,
             ends_on_nan=self._callbacks.ends_on_nan and step == self._model.train_step,
         )
         return _Pass(loop, feed(rows, size, training.memory_bytes), len(rows), size)

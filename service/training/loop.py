@@ -18,8 +18,9 @@ from service.training.rows import Block, Layout
 class Loop:
     """Runs steps of one kind over blocks of rows.
 
-    `step` is `model.train_step` or `model.test_step`. With `jit_compile` XLA compiles the loop, once for the shape of
-    the blocks and once for a last batch that is not full; otherwise one graph serves batches of every size.
+    `step` is `model.train_step` or `model.test_step`. `even` says that all batches are full: their length is then part
+    of the graph of `fit`, and decides in what order TensorFlow sums. With `jit_compile` XLA compiles the loop, once for
+    the shape of the blocks and once for a last batch that is not full; otherwise one graph serves all batches.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Loop:
         kept: Kept,
         *,
         jit_compile: bool,
+        even: bool,
         ends_on_nan: bool = False,
     ) -> None:
         self._model = model
@@ -38,6 +40,7 @@ class Loop:
         self._layout = layout
         self._batch_size = batch_size
         self._jit_compile = jit_compile
+        self._even = even
         self._ends_on_nan = ends_on_nan
         self._kept = kept
         self._functions: dict[tuple[int, int], Function] = {}
@@ -65,7 +68,7 @@ class Loop:
         key = (size, len(block.order) if self._jit_compile else 0)
         if key not in self._functions:
             self._functions[key] = self._kept.function(
-                f"{self._keras_step.__name__} {size} {self._ends_on_nan} {self._layout}",
+                f"{self._keras_step.__name__} {size} {self._even} {self._ends_on_nan} {self._layout}",
                 lambda *given: self._trace(self._step_of(block), size, given),
                 self._signature(block),
                 self._jit_compile,
@@ -91,15 +94,17 @@ class Loop:
 
         Its optimizer reorders sums and products, and joins operations, going by the order of their names, by what it
         knows of their shapes, and by whether they are inside a loop. As a function that is not inlined, whose arrays
-        have each a length of their own, and whose variables have known shapes, the step comes to the bits of `fit`.
+        have the length of a full batch or each one of its own, and whose variables have known shapes, the step comes to
+        the bits of `fit`.
         """
 
         def step(*batch: Any) -> Any:
-            loss = self._plain_step(*map(_of_any_length, batch))
+            loss = self._plain_step(*(_of_length(length, array) for array in batch))
             self._declare_shapes(tf.compat.v1.get_default_graph())
             return loss
 
-        specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in block.arrays]
+        length = self._batch_size if self._even else None
+        specs = [tf.TensorSpec((length, *array.shape[1:]), array.dtype) for array in block.arrays]
         function = tf.function(step, autograph=False, experimental_attributes={"_noinline": True})
         graph = function.get_concrete_function(*specs)
 
@@ -146,9 +151,9 @@ class Loop:
         return order[first : tf.minimum(first + width, count)]
 
 
-def _of_any_length(batch: Any) -> Any:
-    """The same array, whose length is a size of its own to the optimizer; its name is the first in the order."""
-    return tf.raw_ops.PlaceholderWithDefault(input=batch, shape=(None, *batch.shape[1:]), name="A")
+def _of_length(length: int | None, batch: Any) -> Any:
+    """The same array, with the first name in the order; a length that is None is a size of its own to the optimizer."""
+    return tf.raw_ops.PlaceholderWithDefault(input=batch, shape=(length, *batch.shape[1:]), name="A")
 
 
 def _attribute(**lists: Any) -> Any:

@@ -21,49 +21,47 @@ from service.training.messages import Assignment, Execution, StoredArrays
 
 #: Whose name a rehearsal runs under.
 NOBODY = "standby"
-#: Enough for a training step and a validation step.
-_ROWS = 40
+#: Enough rows for a step, where their number does not matter.
+_ROWS = 20
 #: How the files of rehearsals end.
 SUFFIX = ".rehearsal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What the graphs of a job depend on; of the arrays, only type and shape of a row count."""
+    """What the graphs of a job depend on; of the arrays, only type and shape of a row count.
+
+    There are `rows` rows to train on, and `validation_rows` others to validate on.
+    """
 
     architecture: dict[str, Any]
     input_shapes: dict[str, list[int | None]]
     compilation: Compilation
     fitting: Fitting
     arrays: tuple[ArrayFacts, ...]
+    rows: int
+    validation_rows: int
 
     @classmethod
-    def of(cls, job: Assignment) -> "Rehearsal":
-        """Keep of a job what is needed to run it in small; data sets of its own to validate on become a split."""
-        split = 0.5 if job.validation_data is not None else job.fitting.validation_split
+    def of(cls, job: Assignment, rows: int, validation_rows: int) -> "Rehearsal":
+        """Keep of a job of so many rows what is needed to run it in small."""
+        fitting = replace(job.fitting, epochs=1, validation_freq=1, validation_data=None, validation_split=0.0)
         return cls(
             architecture=job.architecture,
             input_shapes=job.input_shapes,
             compilation=job.compilation,
-            fitting=replace(
-                job.fitting,
-                epochs=1,
-                validation_freq=1,
-                class_weight=None,
-                validation_data=None,
-                validation_split=split,
-            ),
+            fitting=fitting,
             arrays=job.data.arrays,
+            rows=_few(rows, fitting.batch_size),
+            validation_rows=_few(validation_rows, fitting.validation_batch_size or fitting.batch_size),
         )
 
     def assignment(self, folder: Path, cache: Path, threads: int) -> Assignment:
         """Make it a job below `folder`, with data; it is run as a graph."""
-        data, work = folder / "data", folder / "work"
-        for made in (data, work):
-            made.mkdir(parents=True)
-        arrays = tuple(replace(facts, shape=(_ROWS, *facts.sample_shape)) for facts in self.arrays)
-        for facts in arrays:
-            np.save(data / facts.filename, np.zeros(facts.shape, facts.dtype))
+        work = folder / "work"
+        work.mkdir(parents=True)
+        data = self._zeros(folder / "data", self.rows)
+        validation_data = self._zeros(folder / "validation_data", self.validation_rows)
         return Assignment(
             job=NOBODY,
             attempt=1,
@@ -77,8 +75,8 @@ class Rehearsal:
             spare_threads=0,
             execution=Execution(jit_compile=False, threads=threads, chosen_by="request"),
             measurements=(),
-            data=StoredArrays(folder=data, arrays=arrays),
-            validation_data=None,
+            data=data,
+            validation_data=validation_data if self.validation_rows else None,
             initial=None,
             work_folder=work,
             checkpoint_folder=work,
@@ -90,6 +88,18 @@ class Rehearsal:
             data_memory_bytes=2**30,
             stop=None,
         )
+
+    def _zeros(self, folder: Path, rows: int) -> StoredArrays:
+        folder.mkdir()
+        arrays = tuple(replace(facts, shape=(rows, *facts.sample_shape)) for facts in self.arrays)
+        for facts in arrays:
+            np.save(folder / facts.filename, np.zeros(facts.shape, facts.dtype))
+        return StoredArrays(folder=folder, arrays=arrays)
+
+
+def _few(rows: int, batch_size: int) -> int:
+    """As few rows as have the same graphs: one full batch where all batches are full, part of one otherwise."""
+    return min(rows, batch_size) if rows % batch_size == 0 else min(rows % batch_size, _ROWS)
 
 
 def write(rehearsal: Rehearsal, path: Path) -> None:
@@ -104,6 +114,8 @@ def write(rehearsal: Rehearsal, path: Path) -> None:
                 "compilation": rehearsal.compilation.to_json(),
                 "fitting": rehearsal.fitting.to_json(),
                 "arrays": [facts.to_json() for facts in rehearsal.arrays],
+                "rows": rehearsal.rows,
+                "validation_rows": rehearsal.validation_rows,
             }
         )
     )
@@ -134,6 +146,8 @@ def _read(path: Path) -> Rehearsal | None:
             compilation=Compilation.from_json(stored["compilation"]),
             fitting=Fitting.from_json(stored["fitting"]),
             arrays=tuple(ArrayFacts.from_json(row) for row in stored["arrays"]),
+            rows=stored["rows"],
+            validation_rows=stored["validation_rows"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -39,7 +39,7 @@ _ARCHITECTURE = {
     ]
 }
 _COMPILE = {"loss": "binary_crossentropy", "optimizer": "adam", "metrics": ["accuracy"]}
-_FIT = {"batch_size": 32, "validation_split": 0.5}
+_FIT = {"batch_size": 32}
 
 
 def stand_by(line: Line, threads: int, folder: Path, cache: Path) -> None:
@@ -142,4 +142,6 @@ def _own() -> Rehearsal:
         compilation=compilation,
         fitting=fitting,
         arrays=(x, y),
+        rows=2,
+        validation_rows=2,
     )

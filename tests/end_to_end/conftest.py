@@ -21,6 +21,8 @@ import psutil
 import pytest
 import requests
 
+from tests.conftest import ONE_THREAD
+
 TERMINAL = {"succeeded", "failed", "cancelled"}
 START_SECONDS = 90.0
 
@@ -33,8 +35,9 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"data": str(data), "port": str(self.port), **settings}
-        #: What its processes are started with.
-        self.environment = os.environ | {f"KERASD_{name.upper()}": value for name, value in own.items()}
+        #: What its processes are started with; how many threads they have is for them to say.
+        inherited = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+        self.environment = inherited | {f"KERASD_{name.upper()}": value for name, value in own.items()}
         self.log_file = data.with_suffix(".log")
         self.http = requests.Session()
         self.process: subprocess.Popen[bytes] | None = None

@@ -270,3 +270,33 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "PiecewiseConstantDecay": {"boundaries": [2, 4], "values": [0.1, 0.05, 0.01]},
     "PolynomialDecay": {**_SCHEDULED, "decay_steps": 4, "power": 2.0, "cycle": True},
 }
+
+#: Arguments that every optimizer has, each of which changes what it does; not all of which go together.
+OPTIMIZER_ARGUMENTS: tuple[dict[str, Any], ...] = (
+    {"weight_decay": 0.01, "clipnorm": 0.5},
+    {"clipvalue": 0.01, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3},
+    {"global_clipnorm": 0.1, "use_ema": True},
+    {"gradient_accumulation_steps": 2},
+)
+#: Arguments of one optimizer that change what it computes.
+OPTIMIZERS: tuple[dict[str, Any], ...] = (
+    {"type": "SGD", "momentum": 0.9, "nesterov": True},
+    {"type": "RMSprop", "momentum": 0.5, "centered": True},
+    {"type": "Adam", "amsgrad": True},
+    {"type": "Adafactor", "relative_step": False},
+    {"type": "Ftrl", "l1_regularization_strength": 0.01, "l2_regularization_strength": 0.01, "beta": 0.1},
+    {"type": "Muon", "exclude_embeddings": False, "nesterov": False},
+)
+
+
+def optimizer_case(optimizer: Any) -> Case:
+    """A network with a matrix, a vector, an embedding and a factor of its own, all of them learning."""
+    return branches(
+        [
+            ("Dense", {"units": 5, "activation": "tanh"}, [(5,)]),
+            ("Embedding", {"input_dim": 3, "output_dim": 2}, [(4,)]),
+        ],
+        optimizer=optimizer,
+        batch_size=4,
+        epochs=3,
+    )

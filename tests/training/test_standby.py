@@ -11,7 +11,7 @@ from service.training.child import run_job
 from service.training.messages import Finished, Ready, Stop, StopReason
 from service.training.rehearsal import newest
 from service.training.standby import rehearse, take_job, warm_up
-from tests.training.assignments import COMPILE, Heard, assignment
+from tests.training.assignments import COMPILE, FIT, Heard, assignment
 
 
 def test_a_job_after_a_warm_up_has_the_same_bits(tmp_path: Path) -> None:
@@ -62,9 +62,19 @@ def test_a_child_whose_job_has_failed_takes_no_other(tmp_path: Path) -> None:
     assert line.of(Ready) == []
 
 
-def test_a_rehearsed_network_finds_its_graphs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"batch_size": 10},
+        {"batch_size": 10, "validation_batch_size": 4},
+        {"batch_size": 64, "validation_split": 0.0, "class_weight": {"0": 0.5, "1": 2.0}},
+    ],
+    ids=["last batches not full", "all batches full", "full when training", "one batch, weighted"],
+)
+def test_a_rehearsed_network_finds_its_graphs(tmp_path: Path, changes: dict[str, Any]) -> None:
     """The rehearsal of a job adds nothing to the cache: it runs the very graphs that the job will."""
-    run_job(Heard(), assignment(tmp_path))
+    run_job(Heard(), assignment(tmp_path, fit=FIT | changes))
     before = {path.name for path in (tmp_path / "cache").iterdir()}
     rehearse(tmp_path / "standby", tmp_path / "cache", 0)
     assert {path.name for path in (tmp_path / "cache").iterdir()} == before
