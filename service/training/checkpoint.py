@@ -95,10 +95,11 @@ def _write_durably(path: Path, state: dict[str, Any], arrays: Sequence[Array]) -
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Array]]:
-    # The archive has a checksum for each array, which reading compares.
+    # The archive has a checksum for each array, which reading compares. Flipped bits in its own fields can also tell of
+    # a way to pack that zipfile does not know, of a password, or of an end that is not there.
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             state = json.loads(archive["state.json"].tobytes())
             return state, [archive[f"{number}"] for number in range(len(archive.files) - 1)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise UnreadableError(f"{path.name} cannot be read: {error}") from error

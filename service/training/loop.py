@@ -48,11 +48,12 @@ class Loop:
     def run(self, block: Block, start: int, stop: int) -> int:
         """Run the steps `start` to `stop` of a block, counted from 0, and return how many were run.
 
-        These are fewer only after a loss that is not finite, where that is to end the loop.
+        These are fewer only where a loss that is not finite is to end the loop: after one, and before a last batch that
+        is a call of its own, so that the loss can be looked at.
         """
         whole = block.rows // self._batch_size if self._jit_compile else stop
         steps = self._call(block, self._batch_size, start, min(stop, whole) - start)
-        if stop > whole and steps == whole - start:
+        if stop > whole and steps == whole - start and not (self._ends_on_nan and steps):
             steps += self._call(block, block.rows % self._batch_size, whole, 1)
         return steps
 

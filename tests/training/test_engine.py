@@ -178,6 +178,17 @@ def test_whatever_is_combined(
     )
 
 
+def test_nan_ends_a_training_under_xla_in_the_same_step() -> None:
+    """Also where the last batch, which XLA compiles by itself, would be next."""
+    y = np.ones((10, 1), "float32")
+    y[5] = np.inf
+    one = case((3,), epochs=2, callbacks=["TerminateOnNaN"]).but(y=(y,))
+    graph, xla = by_engine(one), by_engine(one, jit_compile=True)
+    for outcome in (graph, xla):
+        assert [row["loss"] for row in outcome.rows] == [None]
+        assert dict(outcome.variables)["sgd/iteration"] == 2
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_rows_that_are_streamed_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, shuffle: bool) -> None:
     """Data over their budget come in several blocks, the last of them not full, and nothing else changes."""
