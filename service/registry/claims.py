@@ -98,6 +98,11 @@ class Claims:
             row: Metrics | None = connection.scalar(wanted)
         return row
 
+    def epochs_ended(self, job_id: str) -> int:
+        """How many of a job's epochs have been recorded, by whichever attempt."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(epochs.c.epoch)).where(epochs.c.job == job_id)) or 0
+
     def record_checkpoint(self, job_id: str, attempt: int, checkpoint: Checkpoint) -> bool:
         """Make this the file from which the running job goes on; False says that this attempt was replaced.
 

@@ -98,7 +98,8 @@ class Job:
 
     def run(self) -> Outcome:
         position = self._position()
-        if self._assignment.stop is StopReason.KEEP_BEST:
+        last = self._assignment.keep_best_after
+        if last is not None and position.epoch >= last:
             return self._keep_best(position)
         first = self._choice.first()
         if isinstance(first, StartAgain):

@@ -12,6 +12,7 @@ from service.architecture.fitting import Fitting
 from service.architecture.plan import operations_estimate
 from service.config import Settings
 from service.data.store import FileStore
+from service.registry.claims import Claims
 from service.registry.datasets import Datasets
 from service.registry.job import Execution, Held, Job
 from service.training import messages
@@ -20,7 +21,6 @@ from service.training.messages import (
     InitialWeights,
     Measurement,
     StartAgain,
-    StopReason,
     StoredArrays,
 )
 from service.training.run import Run
@@ -63,8 +63,11 @@ def next_share(wanted: int, execution: messages.Execution | None, share: int, fr
 class Launcher:
     """Starts children on this machine."""
 
-    def __init__(self, settings: Settings, store: FileStore, datasets: Datasets, zygote: Zygote) -> None:
+    def __init__(
+        self, settings: Settings, store: FileStore, datasets: Datasets, claims: Claims, zygote: Zygote
+    ) -> None:
         self._settings = settings
+        self._claims = claims
         self._store = store
         self._datasets = datasets
         self._zygote = zygote
@@ -87,7 +90,7 @@ class Launcher:
             checkpoint=recorded,
             wishes=_wishes(job),
             # A child that begins in order to stop is not asked to stop again.
-            stop_sent=assignment.stop is not None,
+            stop_sent=assignment.keep_best_after is not None,
         )
         run.watch_from_here()
         return run
@@ -97,7 +100,9 @@ class Launcher:
         threads, spare = next_share(wanted.threads, wanted.execution, self._settings.threads_per_job, free)
         elapsed = run.elapsed(time.monotonic())
         assignment = self._assignment(run.job, threads, spare, run.execution, wanted.measurements, elapsed)
-        again = replace(run, child=self._start(assignment), threads=threads, stop_sent=assignment.stop is not None)
+        again = replace(
+            run, child=self._start(assignment), threads=threads, stop_sent=assignment.keep_best_after is not None
+        )
         again.watch_from_here()
         return again
 
@@ -141,7 +146,7 @@ class Launcher:
             cache_folder=self._store.cache,
             seconds_left=_seconds_left(job, elapsed),
             data_memory_bytes=self._settings.data_memory_bytes,
-            stop=StopReason.KEEP_BEST if job.cancel_requested else None,
+            keep_best_after=self._claims.epochs_ended(job.id) if job.cancel_requested else None,
         )
 
     def _new_work_folder(self, job: Job) -> Path:

@@ -75,8 +75,10 @@ class Assignment:
     with `threads` of its own and up to `threads + spare_threads`, going by `measurements` of earlier children; with
     `threads_requested` there is no choice of threads.
     `checkpoint` is the name of a file in `checkpoint_folder` to go on from. `seconds_left` is what remains of the
-    job's time limit. `data_memory_bytes` is how large data may be to be held in memory. The child writes below
-    `work_folder` and `checkpoint_folder`, and keeps in `cache_folder` what later jobs can use.
+    job's time limit. `keep_best_after` is for a job that was cancelled and is to end with its best weights: so many
+    epochs have clients heard of, and so many are trained for it. `data_memory_bytes` is how large data may be to be
+    held in memory. The child writes below `work_folder` and `checkpoint_folder`, and keeps in `cache_folder` what later
+    jobs can use.
     """
 
     job: str
@@ -102,7 +104,7 @@ class Assignment:
     cache_folder: Path
     seconds_left: float | None
     data_memory_bytes: int
-    stop: StopReason | None
+    keep_best_after: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ class Rehearsal:
             cache_folder=cache,
             seconds_left=None,
             data_memory_bytes=2**30,
-            stop=None,
+            keep_best_after=None,
         )
 
     def _zeros(self, folder: Path, rows: int) -> StoredArrays:

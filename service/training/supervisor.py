@@ -67,7 +67,7 @@ class Supervisor:
         self._supervisors = Supervisors(database)
         self._store = store
         self._zygote = zygote
-        self._launcher = Launcher(settings, store, self._datasets, zygote)
+        self._launcher = Launcher(settings, store, self._datasets, self._claims, zygote)
         self._journal = Journal(self._claims, self._datasets, store, settings.max_retries, _now)
         self._host = socket.gethostname()
         self._id = new_id("sup")

@@ -70,7 +70,7 @@ class Watcher:
         A stop that came while the training was going on is obeyed with a checkpoint. Until it is chosen how the job
         is run, nothing is told, since it may still start again.
         """
-        if self.stopping():
+        if self.stopping() or self._has_been_cancelled_at(position):
             self._checkpoint(position)
             raise Interrupted(self._asked, position)
         if self._choice.execution is None:
@@ -94,6 +94,14 @@ class Watcher:
             self._asked = message.reason if isinstance(message, Stop) else self._asked
         left = self._assignment.seconds_left
         return self._asked is not None or (left is not None and time.monotonic() - self._began > left)
+
+    def _has_been_cancelled_at(self, position: Position) -> bool:
+        """Whether an attempt before this one came so far, and the job is now to end with its best weights."""
+        last = self._assignment.keep_best_after
+        if last is None or position.epoch < last:
+            return False
+        self._asked = StopReason.KEEP_BEST
+        return True
 
     def _checkpoint_is_due(self, position: Position) -> bool:
         every = self._assignment.checkpoint_epochs

@@ -106,6 +106,8 @@ def test_epochs_come_in_order_and_the_newest_is_the_jobs_metrics(
     assert jobs.epochs(job.id) == [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": None}, {"epoch": 10, "loss": 0.1}]
     assert jobs.get(job.id).metrics == {"loss": 0.1}
     assert jobs.get(job.id).progress == progress(11, 0)
+    assert claims.epochs_ended(job.id) == 10
+    assert claims.epochs_ended("job_of_nobody") == 0
 
 
 def test_progress_and_its_epochs_are_written_together(claim: Callable[..., Job], claims: Claims, jobs: Jobs) -> None:

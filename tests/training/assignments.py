@@ -103,6 +103,6 @@ def assignment(
         "cache_folder": folder / "cache",
         "seconds_left": None,
         "data_memory_bytes": 2**30,
-        "stop": None,
+        "keep_best_after": None,
     }
     return Assignment(**{**given, **changes})

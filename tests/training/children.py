@@ -126,9 +126,9 @@ def finished() -> Finished:
 
 def train_until_stopped(connection: Pipe, assignment: Assignment) -> None:
     """Write a checkpoint, and another one when asked to stop; keep the best if that is what is asked."""
-    connection.send(progress(1, 2))
+    connection.send(progress(1, 2, EpochEnded(epoch=1, row={"loss": 0.5})))
     write_checkpoint(connection, assignment, 1, 1)
-    stop = assignment.stop or _asked(connection)
+    stop = _asked(connection) if assignment.keep_best_after is None else StopReason.KEEP_BEST
     if stop is StopReason.KEEP_BEST:
         finish(connection, assignment)
         return
@@ -139,7 +139,7 @@ def train_until_stopped(connection: Pipe, assignment: Assignment) -> None:
 def have_nothing_to_keep(connection: Pipe, assignment: Assignment) -> None:
     """Stop before the first epoch is over."""
     connection.send(progress(1, 1))
-    connection.send(Stopped(reason=assignment.stop or _asked(connection)))
+    connection.send(Stopped(reason=_asked(connection)))
 
 
 def _asked(connection: Pipe) -> StopReason:

@@ -154,11 +154,38 @@ def test_the_best_weights_become_a_version(tmp_path: Path, monkeypatch: pytest.M
     assert model.evaluate(x, y, verbose=0) == pytest.approx(rows[best]["val_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("resumes", [False, True], ids=["without a checkpoint", "from a checkpoint"])
+def test_the_best_of_what_was_told_is_trained_again(tmp_path: Path, resumes: bool) -> None:
+    """A child that takes over from one that was lost trains what clients have heard of, and no further."""
+    fit = {**FIT, "epochs": 50}
+    compile_ = {**COMPILE, "optimizer": {"type": "SGD", "learning_rate": 30.0}}
+    before = assignment(tmp_path, fit={**fit, "epochs": 6}, compile_=compile_, checkpoint_epochs=3)
+    whole = run(before)
+    rows = {one.epoch: one.row for progress in whole.of(ProgressMade) for one in progress.ended}
+    best = min(rows, key=lambda epoch: (rows[epoch]["val_loss"], epoch))
+    (written,) = whole.of(CheckpointWritten)
+    job = assignment(
+        tmp_path,
+        fit=fit,
+        compile_=compile_,
+        keep_best_after=6,
+        checkpoint=written.name if resumes else None,
+        checkpoint_folder=before.checkpoint_folder,
+    )
+    kept = run(job)
+    assert kept.finished.weights_epoch == best
+    assert [one.epoch for progress in kept.of(ProgressMade) for one in progress.ended][-1] == 6
+    alone = run(assignment(tmp_path, fit={**fit, "epochs": best}, compile_=compile_)).finished
+    assert kept.finished.weights_sha256 == alone.weights_sha256
+
+
 def test_without_an_epoch_there_is_nothing_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is cancelled in its first epoch says that it has stopped, and makes no version."""
     monkeypatch.setattr("service.training.engine.CHUNK_SECONDS", 1e-9)
     heard = run(assignment(tmp_path), Stop(reason=StopReason.KEEP_BEST))
     assert heard.messages[-1] == Stopped(reason=StopReason.KEEP_BEST)
+    again = run(assignment(tmp_path, keep_best_after=0))
+    assert again.messages == [Stopped(reason=StopReason.KEEP_BEST)]
 
 
 def test_a_diverging_loss_is_a_failure_with_advice(tmp_path: Path) -> None:

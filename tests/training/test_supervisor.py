@@ -30,7 +30,6 @@ from service.training import run as run_module
 from service.training import supervisor as supervisor_module
 from service.training.doorbell import ring
 from service.training.initial import Initial
-from service.training.messages import StopReason
 from service.training.submission import Submission, Submissions
 from service.training.supervisor import Supervisor
 from tests.training import children
@@ -137,7 +136,7 @@ def test_a_job_begins_with_all_that_it_needs(stage: Callable[..., Stage]) -> Non
     (told,) = room.zygote.assignments
     assert (told.threads, told.spare_threads, told.execution, told.measurements) == (2, 4, None, ())
     assert (told.checkpoint, told.checkpoint_epochs, told.checkpoint_seconds) == (None, None, 2.5)
-    assert (told.seconds_left, told.stop, told.initial, told.data_memory_bytes) == (60.0, None, None, 99)
+    assert (told.seconds_left, told.keep_best_after, told.initial, told.data_memory_bytes) == (60.0, None, None, 99)
     assert told.checkpoint_folder.is_relative_to(room.settings.data / "checkpoints")
     assert told.cache_folder == room.settings.data / "cache"
 
@@ -223,7 +222,7 @@ def test_a_paused_job_can_keep_its_best_too(stage: Callable[..., Stage]) -> None
     room.jobs.cancel(job.id, now(), "best")
     assert room.until_status(job, Status.CANCELLED).version == 1
     told = room.zygote.assignments[-1]
-    assert (told.stop, told.seconds_left) == (StopReason.KEEP_BEST, None)
+    assert (told.keep_best_after, told.seconds_left) == (1, None)
 
 
 def test_a_lost_child_is_tried_again_from_its_checkpoint(stage: Callable[..., Stage]) -> None:
