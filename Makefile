@@ -30,7 +30,7 @@ serve: $(VENV)/.installed
 
 test: lint
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-branch --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-branch --cov-report=term
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

@@ -10,7 +10,19 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.api import catalog, datasets, health, jobs, models, openapi, predictions, problems
+from service.api import (
+    aliases,
+    catalog,
+    datasets,
+    health,
+    jobs,
+    models,
+    open_inference,
+    openapi,
+    predictions,
+    problems,
+    tensorflow_serving,
+)
 from service.architecture.plan import Limits
 from service.config import Settings, available_cores
 from service.data.store import FileStore
@@ -18,6 +30,7 @@ from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
 from service.inference.tensorflow_client import TensorFlowClient
 from service.log import configure
+from service.registry.aliases import Aliases
 from service.registry.database import Database
 from service.registry.datasets import Datasets
 from service.registry.jobs import Jobs
@@ -66,9 +79,13 @@ def _register_blueprints(
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
+    app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
+    app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
     app.register_blueprint(catalog.blueprint())
-    app.register_blueprint(health.blueprint(database, Supervisors(database), now))
+    ready = partial(health.check_readiness, database, Supervisors(database), now)
+    app.register_blueprint(health.blueprint(ready))
+    app.register_blueprint(open_inference.blueprint(model_rows, predictor, ready, settings.max_body_bytes))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
 

@@ -4,9 +4,11 @@
     ├── MalformedRequest       400  the bytes do not parse
     ├── NotFound               404
     ├── Conflict               409  a right request at a wrong time
+    ├── PreconditionFailed     412  it names a state that is no longer the present one
     ├── TooLarge               413
     ├── UnsupportedMediaType   415
     ├── Invalid                422  it parses, but its meaning is wrong
+    ├── PreconditionRequired   428  it must name the state that it is to change
     ├── Unavailable            503  try again after `retry_after` seconds
     └── StorageFull            507
 
@@ -64,6 +66,13 @@ class Conflict(KerasdError):
     slug = "conflict"
 
 
+class PreconditionFailed(KerasdError):
+    """This has changed since the client looked at it."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    slug = "precondition-failed"
+
+
 class TooLarge(KerasdError):
     """The request is larger than this server allows."""
 
@@ -83,6 +92,13 @@ class Invalid(KerasdError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid"
+
+
+class PreconditionRequired(KerasdError):
+    """The request must say which state it is to change."""
+
+    status = HTTPStatus.PRECONDITION_REQUIRED
+    slug = "precondition-required"
 
 
 class Unavailable(KerasdError):

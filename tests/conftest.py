@@ -1,8 +1,20 @@
 """What holds for all tests: TensorFlow has one thread, as results are compared to the bit, and others run beside."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 #: Sums of three or more gradients add up in the order in which threads come, in Keras's `fit` too.
 ONE_THREAD = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 
+#: These take minutes each, and begin first, so that no worker is left alone with one of them at the end.
+LONGEST = ("training/test_parity.py", "end_to_end/test_chaos.py")
+
 os.environ.update(ONE_THREAD)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; workers take one file after the other."""
+    home = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(home).as_posix() not in LONGEST)

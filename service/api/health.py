@@ -15,8 +15,19 @@ from service.schemas.catalog import Health
 SILENCE = 10.0
 
 
-def blueprint(database: Database, supervisors: Supervisors, now: Callable[[], datetime]) -> Blueprint:
-    """The routes of health."""
+def check_readiness(database: Database, supervisors: Supervisors, now: Callable[[], datetime]) -> None:
+    """Raise Unavailable unless the registry answers and a supervisor has just proved that it is alive."""
+    database.ping()
+    if not supervisors.newest(now(), SILENCE):
+        raise Unavailable(
+            f"No supervisor has been heard of for {SILENCE:.0f} seconds. It takes some seconds to start; after "
+            "that, look into the server's log.",
+            retry_after=1,
+        )
+
+
+def blueprint(check: Callable[[], None]) -> Blueprint:
+    """The routes of health; `check` raises where jobs cannot be taken and run."""
     routes = Blueprint("health", __name__, url_prefix="/health")
 
     @routes.get("/live")
@@ -29,13 +40,7 @@ def blueprint(database: Database, supervisors: Supervisors, now: Callable[[], da
     @operation(Operation(summary="Can jobs be taken and run?", answer=Health, raises=(Unavailable,)))
     def get_readiness() -> dict[str, str]:
         """True only if the registry answers and a supervisor has just proved that it is alive."""
-        database.ping()
-        if not supervisors.newest(now(), SILENCE):
-            raise Unavailable(
-                f"No supervisor has been heard of for {SILENCE:.0f} seconds. It takes some seconds to start; after "
-                "that, look into the server's log.",
-                retry_after=1,
-            )
+        check()
         return {"status": "ready"}
 
     return routes

@@ -1,5 +1,6 @@
 """`/v1/models`: what training has made."""
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint
@@ -24,10 +25,11 @@ def blueprint(models: Models, store: ModelStore) -> Blueprint:
         return models.page(query.get("cursor"), query["limit"])
 
     @routes.get("/<name>")
-    @operation(Operation(summary="Look at a model", answer=schema.Model, raises=(NotFound,)))
-    def get_model(name: str) -> Model:
-        """How many versions it has, and which is the newest."""
-        return models.get(name)
+    @operation(Operation(summary="Look at a model", answer=schema.ModelWithStatus, raises=(NotFound,)))
+    def get_model(name: str) -> dict[str, Any]:
+        """How many versions it has, and which is the newest; as TensorFlow Serving tells it, too."""
+        statuses = [schema.version_status(number) for number in models.numbers(name)]
+        return {**asdict(models.get(name)), "model_version_status": statuses}
 
     @routes.delete("/<name>")
     @operation(
@@ -48,10 +50,11 @@ def blueprint(models: Models, store: ModelStore) -> Blueprint:
         return models.versions(name, query.get("cursor"), query["limit"])
 
     @routes.get("/<name>/versions/<int:number>")
-    @operation(Operation(summary="Look at a version", answer=schema.Version, raises=(NotFound,)))
-    def get_version(name: str, number: int) -> Version:
+    @operation(Operation(summary="Look at a version", answer=schema.VersionWithStatus, raises=(NotFound,)))
+    def get_version(name: str, number: int) -> dict[str, Any]:
         """Everything that it was made of, and how it is served."""
-        return models.version(name, number)
+        version = models.version(name, number)
+        return {**asdict(version), "model_version_status": [schema.version_status(version.number)]}
 
     @routes.delete("/<name>/versions/<int:number>")
     @operation(Operation(summary="Delete a version", answer=None, status=204, raises=(NotFound, Conflict)))

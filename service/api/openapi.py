@@ -26,6 +26,7 @@ TAGS = {
     "datasets": "Data that jobs train on.",
     "jobs": "Requests to train.",
     "models": "Trained models and their versions.",
+    "aliases": "Names for versions, which move without a client noticing.",
     "predictions": "Answers from trained models.",
     "catalog": "All that an architecture, `compile` and `fit` can name.",
     "health": "For load balancers and containers.",
@@ -94,11 +95,18 @@ def _operation(app: Flask, rule: Rule, contract: Operation) -> dict[str, Any]:
         "tags": [tag],
         "responses": _responses(contract),
     }
+    parameters: list[dict[str, Any]] = [_header(name, text) for name, text in contract.headers.items()]
     if contract.query is not None:
-        described["parameters"] = [{"in": "query", "schema": contract.query}]
+        parameters.insert(0, {"in": "query", "schema": contract.query})
+    if parameters:
+        described["parameters"] = parameters
     if contract.body is not None or contract.uploads:
         described["requestBody"] = {"required": contract.body_required, "content": _request_content(contract)}
     return described
+
+
+def _header(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
 def _request_content(contract: Operation) -> dict[str, Any]:
@@ -124,6 +132,10 @@ def _responses(contract: Operation) -> dict[str, Any]:
         success["content"].update({media: {"schema": {"type": "string"}} for media in contract.also_answers})
     if contract.status in (201, 202):
         success["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where to look from now on."}}
+    if contract.answer_headers:
+        success["headers"] = {
+            name: {"schema": {"type": "string"}, "description": text} for name, text in contract.answer_headers.items()
+        }
     responses = {str(contract.status): success}
     if contract.dry_answer is not None:
         responses["200"] = {"description": "Nothing was queued.", "content": {JSON: {"schema": contract.dry_answer}}}

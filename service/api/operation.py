@@ -36,6 +36,10 @@ class Operation:
     raises: tuple[type[KerasdError], ...] = ()
     #: Media types of bodies that the view reads itself, with what each is.
     uploads: Mapping[str, str] = field(default_factory=dict)
+    #: Headers of the request that the view looks at, with what each says.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Headers of the answer, with what each says.
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
     #: Media types beside JSON in which the answer can come.
     also_answers: tuple[str, ...] = ()
 

@@ -5,10 +5,10 @@ from typing import Any
 from flask import Blueprint
 
 from service.api.operation import Operation, operation
+from service.api.versions import find_version, signature_of, with_version
 from service.errors import Invalid, MalformedRequest, NotFound, TooLarge, Unavailable, UnsupportedMediaType
 from service.inference.instances import decode, encode
 from service.inference.predictor import Predictor
-from service.inference.signature import Signature, TensorSpec
 from service.registry.models import Models, Version
 from service.schemas import models as schema
 
@@ -23,16 +23,19 @@ def blueprint(models: Models, predictor: Predictor) -> Blueprint:
     @routes.post("/<name>/predict")
     @operation(
         Operation(
-            summary="Predict with the newest version",
+            summary="Predict",
             answer=schema.Prediction,
+            query=schema.PredictQuery,
             body=schema.PredictRequest,
             example=EXAMPLE,
             raises=RAISES,
         )
     )
-    def predict(name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One prediction for each instance, in their order."""
-        return _answer(models.latest(name), body, predictor)
+    def predict(name: str, query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        """One prediction for each instance, in their order, by the newest version or the one that is asked for."""
+        return with_version(
+            lambda: find_version(models, name, query["version"]), lambda version: _answer(version, body, predictor)
+        )
 
     @routes.post("/<name>/versions/<int:number>/predict")
     @operation(
@@ -52,9 +55,6 @@ def blueprint(models: Models, predictor: Predictor) -> Blueprint:
 
 
 def _answer(version: Version, body: dict[str, Any], predictor: Predictor) -> dict[str, Any]:
-    signature = Signature(
-        inputs=tuple(TensorSpec.from_json(spec) for spec in version.inputs),
-        outputs=tuple(TensorSpec.from_json(spec) for spec in version.outputs),
-    )
+    signature = signature_of(version)
     outputs = predictor.predict(version, signature, decode(body["instances"], signature))
     return {"predictions": encode(outputs, signature), "model": version.model, "version": version.number}

@@ -9,10 +9,12 @@ from http import HTTPStatus
 
 import orjson
 import structlog
-from flask import Flask, Response, g, request
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from service.errors import Fault, KerasdError
+from service.api.operation import json_response
+from service.api.packing import too_large
+from service.errors import Fault, Invalid, KerasdError
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
@@ -23,6 +25,21 @@ def register(app: Flask) -> None:
     app.register_error_handler(KerasdError, _kerasd_error)
     app.register_error_handler(HTTPException, _http_exception)
     app.register_error_handler(Exception, _unexpected)
+
+
+def register_plain(routes: Blueprint, limit_bytes: int) -> None:
+    """Make some routes answer with `{"error": "..."}`, as clients of other servers' protocols expect it.
+
+    They know one status for all that is wrong in a request, 400.
+    """
+
+    def plain(error: KerasdError) -> Response:
+        status = HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else error.status
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return json_response({"error": error.detail}, status, headers)
+
+    routes.register_error_handler(KerasdError, plain)
+    routes.register_error_handler(RequestEntityTooLarge, lambda error: plain(too_large(limit_bytes)))
 
 
 def _kerasd_error(error: KerasdError) -> Response:

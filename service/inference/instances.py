@@ -40,6 +40,40 @@ def decode(value: object, signature: Signature, pointer: str = "/instances") -> 
     raise _invalid(list(_diagnosis(value, signature, pointer)), signature)
 
 
+def decode_columns(value: object, signature: Signature, pointer: str = "/inputs") -> dict[str, Array]:
+    """Turn columns into arrays by input name: an object of a list for each input, or the list of the only input.
+
+    Other names are passed over. Raises Invalid as `decode` does, and where the columns differ in length.
+    """
+    if not isinstance(value, dict):
+        if len(signature.inputs) == 1:
+            return decode(value, signature, pointer)
+        names = ", ".join(repr(spec.name) for spec in signature.inputs)
+        raise _invalid(
+            [Fault(pointer=pointer, detail=f"{_shown(value)} came; expected an object of {names}.")], signature
+        )
+    arrays: dict[str, Array] = {}
+    faults: list[Fault] = []
+    for spec in signature.inputs:
+        try:
+            arrays[spec.name] = _column(value, spec, pointer)
+        except Invalid as error:
+            faults.extend(error.faults)
+    if not faults and len({len(array) for array in arrays.values()}) > 1:
+        counted = ", ".join(f"{name!r} has {len(array)}" for name, array in arrays.items())
+        faults.append(Fault(pointer=pointer, detail=f"The inputs differ in rows: {counted}."))
+    if faults:
+        raise _invalid(faults, signature)
+    return arrays
+
+
+def _column(columns: dict[str, Any], spec: TensorSpec, pointer: str) -> Array:
+    alone = Signature(inputs=(spec,), outputs=())
+    if spec.name not in columns:
+        raise _invalid([Fault(pointer=pointer, detail=f"Missing named input: {spec.name} in 'inputs' object.")], alone)
+    return decode(columns[spec.name], alone, f"{pointer}/{_escaped(spec.name)}")[spec.name]
+
+
 def encode(outputs: dict[str, Array], signature: Signature) -> list[Any]:
     """Turn outputs into one prediction a row: plain lists for one output, objects by output name for several.
 
@@ -76,7 +110,7 @@ def _array(rows: list[Any], spec: TensorSpec) -> Array | None:
         return None
     if array.ndim == 1 and spec.shape == (1,):
         array = array.reshape(-1, 1)
-    return _cast(array, spec.dtype) if _fits(array.shape[1:], spec.shape) else None
+    return cast_exactly(array, spec.dtype) if _fits(array.shape[1:], spec.shape) else None
 
 
 def _hides_booleans(array: Array, rows: list[Any]) -> bool:
@@ -95,7 +129,7 @@ def _fits(shape: tuple[int, ...], expected_shape: tuple[int | None, ...]) -> boo
     )
 
 
-def _cast(array: Array, dtype: str) -> Array | None:
+def cast_exactly(array: Array, dtype: str) -> Array | None:
     """Cast without loss of meaning: no infinity, no fraction and nothing out of range in whole-number inputs."""
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(dtype)
@@ -184,7 +218,7 @@ def _number_fault(value: Any, dtype: str) -> str | None:
 
 def _cast_one(value: float, dtype: str) -> bool:
     array = np.asarray([value])
-    return array.dtype.kind in "iuf" and _cast(array, dtype) is not None
+    return array.dtype.kind in "iuf" and cast_exactly(array, dtype) is not None
 
 
 def _unequal_rows(rows: list[Any], signature: Signature, pointer: str) -> Iterator[Fault]:

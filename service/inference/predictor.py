@@ -52,8 +52,12 @@ class Predictor:
             ) from error
 
     def _predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
-        answer = self._engine(version)
         rows = len(arrays[signature.inputs[0].name])
+        if rows == 0:
+            return {
+                spec.name: np.zeros((0, *(size or 0 for size in spec.shape)), spec.dtype) for spec in signature.outputs
+            }
+        answer = self._engine(version)
         slices = [
             answer({name: array[start : start + SLICE_ROWS] for name, array in arrays.items()})
             for start in range(0, rows, SLICE_ROWS)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from ulid import ULID
 
-Prefix = Literal["job", "ds", "mod", "ver", "sup", "req"]
+Prefix = Literal["job", "ds", "mod", "ver", "sup", "req", "rev"]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -10,7 +10,7 @@ from service.errors import Conflict, NotFound
 from service.registry.database import Database
 from service.registry.ids import new_id
 from service.registry.page import Page, after, cut
-from service.registry.tables import ACTIVE, jobs, models, versions
+from service.registry.tables import ACTIVE, aliases, jobs, models, versions
 
 #: The largest number that a column of 32 bits holds.
 MAX_NUMBER = 2**31 - 1
@@ -99,11 +99,23 @@ class Models:
         with self._database.read() as connection:
             row = connection.execute(_models().where(models.c.name == name)).mappings().one_or_none()
         if row is None:
-            raise _model_not_found(name)
+            raise model_not_found(name)
         return _model(row)
 
+    def numbers(self, name: str) -> list[int]:
+        """The numbers of a model's versions, the newest first; none where there is no such model."""
+        statement = select(versions.c.number).where(versions.c.model == name).order_by(versions.c.number.desc())
+        with self._database.read() as connection:
+            return list(connection.scalars(statement))
+
+    def all_numbers(self) -> list[tuple[str, int]]:
+        """The name and the number of every version, by name, the newest first."""
+        statement = select(versions.c.model, versions.c.number).order_by(versions.c.model, versions.c.number.desc())
+        with self._database.read() as connection:
+            return [(row.model, row.number) for row in connection.execute(statement)]
+
     def delete(self, name: str) -> list[str]:
-        """Delete all versions of a model, and return their ids, whose files are to be deleted next.
+        """Delete all versions of a model with its aliases, and return their ids, whose files are to be deleted next.
 
         Raises NotFound, and Conflict while a job that has not ended is for the model, or starts from a version of it.
         """
@@ -111,10 +123,11 @@ class Models:
         with self._database.write() as connection:
             _refuse_awaited(connection, name)
             _refuse_needed(connection, every)
+            connection.execute(delete(aliases).where(aliases.c.model == name))
             deleted = connection.scalars(delete(versions).where(every).returning(versions.c.id))
             ids = sorted(deleted)
         if not ids:
-            raise _model_not_found(name)
+            raise model_not_found(name)
         return ids
 
     def versions(self, name: str, cursor: str | None, limit: int) -> Page[Version]:
@@ -126,16 +139,16 @@ class Models:
         with self._database.read() as connection:
             rows = connection.execute(statement.limit(limit + 1)).mappings().all()
             if not rows and not _has_versions(connection, name):
-                raise _model_not_found(name)
+                raise model_not_found(name)
         return cut([Version.from_row(row) for row in rows], limit, lambda version: version.number)
 
     def version(self, name: str, number: int) -> Version:
         """Read one version; raises NotFound."""
-        statement = select(versions).where(_is(name, number))
+        statement = select(versions).where(is_version(name, number))
         with self._database.read() as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
-            raise _version_not_found(name, number)
+            raise version_not_found(name, number)
         return Version.from_row(row)
 
     def latest(self, name: str) -> Version:
@@ -144,20 +157,36 @@ class Models:
         with self._database.read() as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
-            raise _model_not_found(name)
+            raise model_not_found(name)
+        return Version.from_row(row)
+
+    def aliased(self, name: str, alias: str) -> Version:
+        """Read the version that an alias points to; raises NotFound."""
+        pointing = and_(aliases.c.model == versions.c.model, aliases.c.version == versions.c.number)
+        statement = select(versions).join(aliases, pointing).where(aliases.c.model == name, aliases.c.name == alias)
+        with self._database.read() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+            if row is None and not _has_versions(connection, name):
+                raise model_not_found(name)
+        if row is None:
+            raise NotFound(
+                f"The model {name!r} has no alias {alias[:100]!r}. A version's number, `latest` or an alias was "
+                "expected: list the model's aliases to see them."
+            )
         return Version.from_row(row)
 
     def delete_version(self, name: str, number: int) -> str:
         """Delete one version, and return its id, whose files are to be deleted next.
 
-        Raises NotFound, and Conflict while a job that has not ended starts from it.
+        Raises NotFound, and Conflict while a job that has not ended starts from it, or an alias points to it.
         """
-        statement = delete(versions).where(_is(name, number)).returning(versions.c.id)
+        statement = delete(versions).where(is_version(name, number)).returning(versions.c.id)
         with self._database.write() as connection:
-            _refuse_needed(connection, _is(name, number))
+            _refuse_needed(connection, is_version(name, number))
+            _refuse_pointed_to(connection, name, number)
             deleted: str | None = connection.scalar(statement)
         if deleted is None:
-            raise _version_not_found(name, number)
+            raise version_not_found(name, number)
         return deleted
 
     def version_ids(self) -> set[str]:
@@ -173,7 +202,7 @@ def publish(database: Database, connection: Connection, version: NewVersion, now
     return Version.from_row(connection.execute(inserted).mappings().one())
 
 
-def _is(name: str, number: int) -> ColumnElement[bool]:
+def is_version(name: str, number: int) -> ColumnElement[bool]:
     """Match one version. A number that no column can hold names none, and must not reach the database."""
     if number > MAX_NUMBER:
         return false()
@@ -228,6 +257,18 @@ def _refuse_awaited(connection: Connection, name: str) -> None:
         )
 
 
+def _refuse_pointed_to(connection: Connection, name: str, number: int) -> None:
+    if number > MAX_NUMBER:
+        return
+    pointing = select(aliases.c.name).where(aliases.c.model == name, aliases.c.version == number)
+    found = connection.scalars(pointing.order_by(aliases.c.name)).all()
+    if found:
+        raise Conflict(
+            f"{', '.join(found)} of the model {name!r} points to version {number}, so that clients rely on it: move or "
+            "delete the alias first."
+        )
+
+
 def _refuse_needed(connection: Connection, which: ColumnElement[bool]) -> None:
     # The lock makes a job that is being submitted with one of these versions wait, or this deletion wait for the job.
     ids = connection.scalars(select(versions.c.id).where(which).with_for_update()).all()
@@ -240,14 +281,14 @@ def _refuse_needed(connection: Connection, which: ColumnElement[bool]) -> None:
         )
 
 
-def _model_not_found(name: str) -> NotFound:
+def model_not_found(name: str) -> NotFound:
     return NotFound(
         f"There is no model {name[:100]!r}. The name of a model with a trained version was expected: list the models "
         "to see their names, and the jobs to see which are still in training."
     )
 
 
-def _version_not_found(name: str, number: int) -> NotFound:
+def version_not_found(name: str, number: int) -> NotFound:
     return NotFound(
         f"The model {name[:100]!r} has no version {number}. The number of a version that was trained and not deleted "
         "was expected: list the model's versions to see their numbers."

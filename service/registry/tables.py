@@ -13,6 +13,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -190,6 +191,20 @@ versions = Table(
     Column("validation_dataset_sha256", String(64)),
     Column("initial", _Json),
     UniqueConstraint("model", "number"),
+)
+
+# An alias that points to a version keeps it from being deleted.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("previous_version", Integer),
+    # Another one after each change, and never the same again.
+    Column("revision", String(32), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.number"]),
 )
 
 supervisors = Table(

@@ -1,6 +1,9 @@
 """Models, their versions and their predictions on the wire."""
 
-from marshmallow import Schema, fields
+import re
+from typing import Any
+
+from marshmallow import Schema, fields, validate
 
 from service.schemas.jobs import Initial, PlannedLayer
 from service.schemas.page import page_of
@@ -13,6 +16,26 @@ class Model(Schema):
     created_at = fields.AwareDateTime(required=True)
     versions = fields.Integer(required=True, metadata={"description": "How many there are."})
     latest = fields.Integer(required=True, allow_none=True, metadata={"description": "The newest version's number."})
+
+
+class VersionStatus(Schema):
+    """A version's state, as TensorFlow Serving tells it."""
+
+    version = fields.String(required=True, metadata={"description": "Its number."})
+    state = fields.String(required=True, metadata={"description": "`AVAILABLE`: a version can be asked at any time."})
+    status = fields.Dict(required=True)
+
+
+def version_status(number: int) -> dict[str, Any]:
+    """The state of a version, in which it is as long as it exists."""
+    status = {"error_code": "OK", "error_message": ""}
+    return {"version": str(number), "state": "AVAILABLE", "status": status}
+
+
+class ModelWithStatus(Model):
+    """A model, and the state of each of its versions, the newest first, for clients of TensorFlow Serving."""
+
+    model_version_status = fields.List(fields.Nested(VersionStatus), required=True)
 
 
 class TensorSpec(Schema):
@@ -60,6 +83,60 @@ class Version(Schema):
         required=True, allow_none=True, metadata={"description": "From Keras's own answers, over the compared rows."}
     )
     libraries = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+#: What an alias is called, so that it is never taken for a version's number.
+_ALIAS_NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
+#: The word for the newest version, which is no alias.
+LATEST = "latest"
+
+
+def is_alias_name(text: str) -> bool:
+    """Whether an alias can be called so."""
+    return text != LATEST and re.fullmatch(_ALIAS_NAME, text) is not None
+
+
+class Alias(Schema):
+    """A name under which clients find a version, wherever it points at the moment."""
+
+    model = fields.String(required=True)
+    name = fields.String(required=True)
+    version = fields.Integer(required=True)
+    previous_version = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Where it pointed before, to go back to."}
+    )
+    revision = fields.String(required=True, metadata={"description": "Another one after each change; also its ETag."})
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class PutAlias(Schema):
+    """Where an alias is to point."""
+
+    version = fields.Integer(
+        required=True, strict=True, validate=validate.Range(min=1), metadata={"description": "Of this model."}
+    )
+
+
+class PredictQuery(Schema):
+    """Which version is asked."""
+
+    version = fields.String(
+        load_default=LATEST,
+        validate=validate.Regexp(
+            rf"\A([0-9]{{1,18}}|{_ALIAS_NAME})\Z",
+            error="{input} came; a version's number, an alias, or `latest` was expected.",
+        ),
+        metadata={"description": "A version's number, an alias, or `latest`."},
+    )
+
+
+AliasPage = page_of(Alias)
+
+
+class VersionWithStatus(Version):
+    """A version, and its state, for clients of TensorFlow Serving."""
+
+    model_version_status = fields.List(fields.Nested(VersionStatus), required=True)
 
 
 ModelPage = page_of(Model)

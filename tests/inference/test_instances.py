@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import Invalid
-from service.inference.instances import decode, encode
+from service.inference.instances import decode, decode_columns, encode
 from service.inference.signature import Signature, TensorSpec
 
 
@@ -122,6 +122,43 @@ def test_all_faults_are_collected() -> None:
         "/instances/2/b/2",
     ]
     assert 'A valid instance is {"a": [0.5, 0.5], "b": [1, 1, 1]}.' in error.detail
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [[1, 2], [3, 4]], "b": [[1, 2, 3], [4, 5, 6]], "c": "unused"}, {"b": [[1, 2, 3]], "a": [[0.5, 0]]}]
+)
+def test_columns_decode_by_name(value: dict[str, Any]) -> None:
+    """Each is what it would be as rows; names that the network does not have are passed over."""
+    arrays = decode_columns(value, TWO)
+    assert list(arrays) == ["a", "b"]
+    for name, dtype in (("a", np.float32), ("b", np.int32)):
+        assert arrays[name].dtype == dtype
+        np.testing.assert_array_equal(arrays[name], np.array(value[name], dtype))
+
+
+def test_the_only_column_needs_no_name() -> None:
+    """It may have one all the same."""
+    for value in ([[1, 2], [3, 4]], {"x": [[1, 2], [3, 4]]}):
+        np.testing.assert_array_equal(decode_columns(value, signature(2))["x"], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("value", "pointers"),
+    [
+        ([[1, 2]], ["/inputs"]),
+        (None, ["/inputs"]),
+        ({}, ["/inputs", "/inputs"]),
+        ({"a": [[1, 2]]}, ["/inputs"]),
+        ({"a": [[1, 2], [3, 4]], "b": [[1, 2, 3]]}, ["/inputs"]),
+        ({"a": [[1, None]], "b": [[1, 2, 0.5]]}, ["/inputs/a/0/1", "/inputs/b/0/2"]),
+        ({"a": [], "b": 7}, ["/inputs/a", "/inputs/b"]),
+    ],
+)
+def test_bad_columns_are_told_all_at_once(value: Any, pointers: list[str]) -> None:
+    """Missing ones, bad values in any of them, and columns that differ in length."""
+    with pytest.raises(Invalid) as caught:
+        decode_columns(value, TWO)
+    assert [fault.pointer for fault in caught.value.faults] == pointers
 
 
 def test_faults_are_bounded() -> None:

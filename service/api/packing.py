@@ -1,0 +1,58 @@
+"""Bodies that are packed on the wire: gzip and deflate, in both directions."""
+
+import gzip
+import zlib
+
+from flask import Response, request
+
+from service.errors import MalformedRequest, TooLarge, UnsupportedMediaType
+
+#: What `wbits` makes zlib read each coding; by "deflate" HTTP means zlib's own frame.
+_FRAMES = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+#: Smaller answers are sent as they are: packing would take longer than it saves.
+_WORTH_PACKING = 1024
+#: Numbers hardly pack better at higher levels, which take several times as long.
+_LEVEL = 1
+
+
+def read_body(limit_bytes: int) -> bytes:
+    """The request's body as it was before it was packed, of at most `limit_bytes`.
+
+    Raises:
+        UnsupportedMediaType: it is packed in a way that is not known here.
+        MalformedRequest: it cannot be unpacked.
+        TooLarge: it is too large, packed or not.
+    """
+    content = request.get_data(cache=False)
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding == "identity":
+        return content
+    if coding not in _FRAMES:
+        raise UnsupportedMediaType(f"The Content-Encoding {coding[:64]!r} came; gzip, deflate or none was expected.")
+    unpacker = zlib.decompressobj(wbits=_FRAMES[coding])
+    try:
+        unpacked = unpacker.decompress(content, limit_bytes + 1)
+    except zlib.error as error:
+        raise MalformedRequest(f"The body is not {coding}, which Content-Encoding says it is: {error}.") from error
+    if len(unpacked) > limit_bytes:
+        raise too_large(limit_bytes)
+    if not unpacker.eof:
+        raise MalformedRequest(f"The {coding} body ends in the middle. Send it whole.")
+    return unpacked
+
+
+def too_large(limit_bytes: int) -> TooLarge:
+    """The error for a body above the limit."""
+    return TooLarge(f"The body is larger than the {limit_bytes} bytes that this address takes. Send fewer rows.")
+
+
+def pack(response: Response) -> Response:
+    """Pack an answer if its client takes that and it is worth it."""
+    response.headers.add("Vary", "Accept-Encoding")
+    coding = request.accept_encodings.best_match(["gzip", "deflate", "identity"], default="identity")
+    content = response.get_data()
+    if coding == "identity" or len(content) < _WORTH_PACKING:
+        return response
+    response.set_data(gzip.compress(content, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(content, _LEVEL))
+    response.headers["Content-Encoding"] = coding
+    return response

@@ -1,0 +1,180 @@
+"""TensorFlow Serving's REST API, for its clients: predict, status and metadata, by version and by label.
+
+Paths, bodies and errors are those of TensorFlow Serving's own sources (`http_rest_api_handler.cc`, `json_tensor.cc`),
+which its clients rely on: errors are `{"error": "..."}`, versions are strings, and no Content-Type is asked for. Labels
+are the aliases. The status of a model and of a version is part of their native answers, in `models.py`. Two things
+differ: a number that is not finite leaves as null, where TensorFlow Serving writes a bare NaN that strict JSON readers
+refuse, and values must be finite on their way in.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+from flask import Blueprint, Response
+
+from service.api.operation import json_response
+from service.api.packing import read_body
+from service.api.problems import register_plain
+from service.api.versions import find_version, signature_of, with_version
+from service.errors import MalformedRequest, NotFound
+from service.inference.instances import decode, decode_columns, encode
+from service.inference.predictor import Predictor
+from service.inference.signature import TensorSpec
+from service.registry.models import Models, Version
+from service.schemas.models import LATEST, version_status
+
+#: The only signature that a version has.
+SIGNATURE = "serving_default"
+METHOD = "tensorflow/serving/predict"
+_DATA_TYPES = {
+    "float16": "DT_HALF",
+    "bfloat16": "DT_BFLOAT16",
+    "float32": "DT_FLOAT",
+    "float64": "DT_DOUBLE",
+    "int8": "DT_INT8",
+    "int16": "DT_INT16",
+    "int32": "DT_INT32",
+    "int64": "DT_INT64",
+    "uint8": "DT_UINT8",
+    "uint16": "DT_UINT16",
+    "uint32": "DT_UINT32",
+    "uint64": "DT_UINT64",
+    "bool": "DT_BOOL",
+}
+#: A version's number, as far as TensorFlow Serving reads one.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blueprint:
+    """The routes that TensorFlow Serving has and kerasd has not by itself."""
+    routes = Blueprint("tensorflow_serving", __name__, url_prefix="/v1/models")
+    register_plain(routes, max_body_bytes)
+
+    def predict(name: str, **which: str) -> Response:
+        """Predictions by row or by column, as they came."""
+        body = _read(max_body_bytes)
+        return with_version(_finder(models, name, which), lambda version: _predict(version, body, predictor))
+
+    def other_method(name: str, method: str, **which: str) -> Response:
+        """Say that the version has no signature for `:classify` and `:regress`."""
+        _finder(models, name, which)()
+        raise MalformedRequest(
+            f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {METHOD}. A kerasd model "
+            "is asked with :predict."
+        )
+
+    def metadata(name: str, **which: str) -> Response:
+        """What the version takes and gives."""
+        return json_response(_metadata(_finder(models, name, which)()))
+
+    def status_of_label(name: str, label: str) -> Response:
+        """The status of the version that a label stands for."""
+        version = _finder(models, name, {"label": label})()
+        return json_response({"model_version_status": [version_status(version.number)]})
+
+    for place in ("/<name>", "/<name>/versions/<number>", "/<name>/labels/<label>"):
+        routes.add_url_rule(f"{place}:predict", view_func=predict, methods=["POST"])
+        routes.add_url_rule(f"{place}:<any(classify, regress):method>", view_func=other_method, methods=["POST"])
+        routes.add_url_rule(f"{place}/metadata", view_func=metadata)
+    routes.add_url_rule("/<name>/labels/<label>", view_func=status_of_label)
+    return routes
+
+
+def _finder(models: Models, name: str, which: Mapping[str, str]) -> Callable[[], Version]:
+    """Finds the version that a path means; raises what TensorFlow Serving answers where there is none."""
+
+    label, number = which.get("label"), which.get("number")
+
+    def find() -> Version:
+        if label is None:
+            return find_version(models, name, number or LATEST)
+        try:
+            return models.aliased(name, label)
+        except NotFound as error:
+            # Of a model that there is not, this says so instead.
+            models.get(name)
+            raise MalformedRequest(f"Unrecognized servable version label: {label[:100]}") from error
+
+    def find_or_say_so() -> Version:
+        if number is not None and not _NUMBER.fullmatch(number):
+            raise MalformedRequest(f"Failed to convert version: {number[:100]} to numeric.")
+        try:
+            return find()
+        except NotFound as error:
+            wanted = f"Latest({name[:100]})" if number is None else f"Specific({name[:100]}, {number})"
+            raise NotFound(f"Servable not found for request: {wanted}") from error
+
+    return find_or_say_so
+
+
+def _predict(version: Version, body: Mapping[str, Any], predictor: Predictor) -> Response:
+    signature = signature_of(version)
+    if "inputs" in body:
+        outputs = predictor.predict(version, signature, decode_columns(body["inputs"], signature))
+        named = {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in signature.outputs}
+        return json_response({"outputs": named if len(named) > 1 else next(iter(named.values()))})
+    outputs = predictor.predict(version, signature, decode(body["instances"], signature))
+    return json_response({"predictions": encode(outputs, signature)})
+
+
+def _read(limit_bytes: int) -> dict[str, Any]:
+    """The request's body, of which there is `instances` or `inputs`; other keys mean nothing here."""
+    content = read_body(limit_bytes)
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        body = _read_loosely(content)
+    if not isinstance(body, dict):
+        raise MalformedRequest("The request is not a JSON object with the key 'instances' or 'inputs'.")
+    given = [key for key in ("instances", "inputs") if key in body]
+    if not given:
+        raise MalformedRequest("Missing 'inputs' or 'instances' key")
+    if len(given) == 2:
+        raise MalformedRequest("Both 'instances' and 'inputs' came; send rows as the one, or columns as the other.")
+    name = body.get("signature_name", "")
+    if not isinstance(name, str):
+        raise MalformedRequest("'signature_name' key must be a string value.")
+    if name not in ("", SIGNATURE):
+        raise MalformedRequest(f'Serving signature key "{name[:100]}" not found. The only one is "{SIGNATURE}".')
+    return body
+
+
+def _read_loosely(content: bytes) -> Any:
+    """JSON with NaN and Infinity in it, which TensorFlow Serving's clients may write: they get a sentence about it."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        place = getattr(error, "pos", 0)
+        raise MalformedRequest(f"JSON Parse error: Invalid value. at offset: {place}") from error
+
+
+def _metadata(version: Version) -> dict[str, Any]:
+    signature = signature_of(version)
+    definition = {
+        "inputs": _tensors(signature.inputs),
+        "outputs": _tensors(signature.outputs),
+        "method_name": METHOD,
+        "defaults": {},
+    }
+    return {
+        "model_spec": {"name": version.model, "signature_name": "", "version": str(version.number)},
+        "metadata": {"signature_def": {"signature_def": {SIGNATURE: definition}}},
+    }
+
+
+def _tensors(specs: tuple[TensorSpec, ...]) -> dict[str, Any]:
+    return {
+        spec.name: {
+            "dtype": _DATA_TYPES[spec.dtype],
+            "tensor_shape": {
+                "dim": [{"size": str(-1 if size is None else size), "name": ""} for size in (None, *spec.shape)],
+                "unknown_rank": False,
+            },
+            "name": f"{spec.name}:0",
+        }
+        for spec in specs
+    }

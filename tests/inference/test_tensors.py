@@ -1,0 +1,190 @@
+"""Tensors of the Open Inference Protocol: what is read, what is refused and in which words, and what is written."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as drawn_arrays
+
+from service.errors import Invalid
+from service.inference.signature import Signature, TensorSpec
+from service.inference.tensors import DATATYPES, Wanted, describe, read_inputs, read_outputs, read_raw, write_outputs
+
+NOTHING = memoryview(b"")
+ONE = Signature(
+    inputs=(TensorSpec(name="x", shape=(2,), dtype="float32"),),
+    outputs=(TensorSpec(name="y", shape=(1,), dtype="float32"), TensorSpec(name="z", shape=(2,), dtype="int32")),
+)
+TWO = Signature(
+    inputs=(TensorSpec(name="a", shape=(2,), dtype="float32"), TensorSpec(name="b", shape=(None,), dtype="int32")),
+    outputs=(),
+)
+X = {"name": "x", "shape": [2, 2], "datatype": "FP32"}
+
+
+def as_bytes(*given: np.ndarray) -> memoryview:
+    return memoryview(b"".join(array.tobytes() for array in given))
+
+
+@pytest.mark.parametrize("data", [[1, 2.5, 3, 4], [[1, 2.5], [3, 4]], [[[1], [2.5]], [[3], [4]]]])
+def test_data_may_be_flat_or_nested(data: Any) -> None:
+    """The shape is the one that is told, and the numbers are row-major."""
+    array = read_inputs([X | {"data": data}], NOTHING, ONE)["x"]
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, [[1, 2.5], [3, 4]])
+
+
+def test_json_and_bytes_may_be_mixed() -> None:
+    """Bytes belong to the inputs that announce them, in their order."""
+    a, b = np.array([[1, 2]], "<f4"), np.array([[7, 8, 9]], "<i4")
+    size = {"binary_data_size": 8}
+    first = {"name": "a", "shape": [1, 2], "datatype": "FP32"}
+    second = {"name": "b", "shape": [1, 3], "datatype": "INT32"}
+    both = read_inputs(
+        [second | {"parameters": {"binary_data_size": 12}}, first | {"parameters": size}], as_bytes(b, a), TWO
+    )
+    mixed = read_inputs([first | {"parameters": size}, second | {"data": [7, 8, 9]}], as_bytes(a), TWO)
+    for found in (both, mixed):
+        np.testing.assert_array_equal(found["a"], a)
+        np.testing.assert_array_equal(found["b"], b)
+
+
+@given(drawn_arrays(np.float32, st.tuples(st.integers(0, 4), st.just(2))))
+def test_bytes_are_exact(array: np.ndarray) -> None:
+    """NaN and infinities too, in both directions, and batches without a row."""
+    given_ = X | {"shape": list(array.shape), "parameters": {"binary_data_size": array.nbytes}}
+    read = read_inputs([given_], as_bytes(array), ONE)["x"]
+    assert read.tobytes() == array.tobytes()
+    assert read.shape == array.shape
+    spec = TensorSpec(name="x", shape=(2,), dtype="float32")
+    (described,), (written,) = write_outputs({"x": array}, [Wanted(spec=spec, binary=True)])
+    assert written == array.tobytes()
+    assert described["parameters"] == {"binary_data_size": array.nbytes}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pointer", "words"),
+    [
+        (None, "/inputs", "A list of the inputs 'x'"),
+        ([], "/inputs", "A list of the inputs 'x'"),
+        ([7], "/inputs/0/name", "None came; one of 'x'"),
+        ([X | {"name": "z", "data": []}], "/inputs/0/name", "'z' came; one of 'x'"),
+        ([X | {"datatype": "FP64", "data": [1, 2, 3, 4]}], "/inputs/0/datatype", "'FP64' came; 'FP32' was expected"),
+        ([X | {"shape": [2, 3], "data": [1] * 6}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X | {"shape": [4], "data": [1] * 4}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X | {"shape": [-1, 2], "data": [1, 2]}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X | {"shape": [True, 2], "data": [1, 2]}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X | {"shape": [2**40, 2], "data": [1, 2]}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X | {"shape": "2, 2", "data": [1, 2]}], "/inputs/0/shape", "[-1, 2] was expected"),
+        ([X], "/inputs/0/data", "NoneType came; a list of numbers"),
+        ([X | {"data": [1, 2, 3]}], "/inputs/0/data", "3 numbers came; [2, 2] takes 4"),
+        ([X | {"data": [[1, 2], [3]]}], "/inputs/0/data", "The lists differ in length"),
+        ([X | {"data": [1, 2, 3, "4"]}], "/inputs/0/data", "Not all of these are float32 numbers"),
+        ([X | {"data": [1, 2, 3, None]}], "/inputs/0/data", "Not all of these are float32 numbers"),
+        ([X | {"data": [True, False, True, True]}], "/inputs/0/data", "Not all of these are float32 numbers"),
+        ([X | {"data": [1, 2, 3, 1e39]}], "/inputs/0/data", "Not all of these are float32 numbers"),
+        ([X | {"data": [1, 2, 3, 4]}] * 2, "/inputs/1/name", "came twice"),
+    ],
+)
+def test_bad_inputs_are_told(inputs: Any, pointer: str, words: str) -> None:
+    """Where, what came, and what was expected."""
+    with pytest.raises(Invalid) as caught:
+        read_inputs(inputs, NOTHING, ONE)
+    assert caught.value.faults[0].pointer == pointer
+    assert words in caught.value.faults[0].detail
+    assert words in caught.value.detail
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    """Of every input, and what is missing only where nothing else is."""
+    with pytest.raises(Invalid) as caught:
+        read_inputs(
+            [{"name": "a", "shape": [1, 2], "datatype": "FP64"}, {"name": "b", "shape": [1], "datatype": "INT32"}],
+            NOTHING,
+            TWO,
+        )
+    assert [fault.pointer for fault in caught.value.faults] == ["/inputs/0/datatype", "/inputs/1/shape"]
+    a = {"name": "a", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+    with pytest.raises(Invalid, match="'b' is missing"):
+        read_inputs([a], NOTHING, TWO)
+    with pytest.raises(Invalid, match="'a' has 1, 'b' has 2"):
+        read_inputs([a, {"name": "b", "shape": [2, 1], "datatype": "INT32", "data": [1, 2]}], NOTHING, TWO)
+
+
+@pytest.mark.parametrize("size", [-1, 17, 15, 0, 16.0, True, "16", None, 10**30])
+def test_sizes_that_lie(size: Any) -> None:
+    """More bytes than there are, fewer, none, or no number at all."""
+    with pytest.raises(Invalid):
+        read_inputs([X | {"parameters": {"binary_data_size": size}}], memoryview(bytes(16)), ONE)
+
+
+def test_bytes_that_nobody_announced() -> None:
+    """They are not passed over: the sender and we do not mean the same."""
+    with pytest.raises(Invalid, match="4 bytes follow the JSON, and the inputs say that there are 0"):
+        read_inputs([X | {"data": [1, 2, 3, 4]}], memoryview(bytes(4)), ONE)
+
+
+def test_a_body_of_bytes_alone() -> None:
+    """One row of the only input, whose open size follows from the number of bytes."""
+    row = np.array([[1, 2]], "<f4")
+    np.testing.assert_array_equal(read_raw(as_bytes(row), ONE)["x"], row)
+    steps = Signature(inputs=(TensorSpec(name="s", shape=(None, 2), dtype="int32"),), outputs=())
+    series = np.arange(6, dtype="<i4").reshape(1, 3, 2)
+    np.testing.assert_array_equal(read_raw(as_bytes(series), steps)["s"], series)
+    for size in (0, 4, 12, 16):
+        if size != 8:
+            with pytest.raises(Invalid, match=f"{size} bytes came; one row of 'x'"):
+                read_raw(memoryview(bytes(size)), ONE)
+    with pytest.raises(Invalid, match="Only bytes came"):
+        read_raw(memoryview(bytes(8)), TWO)
+
+
+def test_outputs_are_chosen() -> None:
+    """All unless some are named; each output's own word on bytes counts more than the request's."""
+    assert [(one.spec.name, one.binary) for one in read_outputs(None, True, ONE)] == [("y", True), ("z", True)]
+    chosen = read_outputs([{"name": "z"}, {"name": "y", "parameters": {"binary_data": False}}], True, ONE)
+    assert [(one.spec.name, one.binary) for one in chosen] == [("z", True), ("y", False)]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "pointers"),
+    [
+        ("y", ["/outputs"]),
+        (
+            [{"name": "q"}, {"name": "y", "parameters": {"binary_data": 1}}],
+            ["/outputs/0/name", "/outputs/1/parameters/binary_data"],
+        ),
+        ([{"name": "y", "parameters": []}], ["/outputs/0/parameters"]),
+    ],
+)
+def test_outputs_that_there_are_not(outputs: Any, pointers: list[str]) -> None:
+    """Each is named."""
+    with pytest.raises(Invalid) as caught:
+        read_outputs(outputs, False, ONE)
+    assert [fault.pointer for fault in caught.value.faults] == pointers
+
+
+def test_outputs_are_written_flat() -> None:
+    """With their shape beside; what is not finite is null in JSON."""
+    spec = TensorSpec(name="y", shape=(2,), dtype="float32")
+    (described,), parts = write_outputs({"y": np.array([[1.5, np.nan]], "f4")}, [Wanted(spec=spec, binary=False)])
+    assert parts == []
+    assert orjson.loads(orjson.dumps(described, option=orjson.OPT_SERIALIZE_NUMPY)) == {
+        "name": "y",
+        "datatype": "FP32",
+        "shape": [1, 2],
+        "data": [1.5, None],
+    }
+
+
+def test_every_type_has_a_name() -> None:
+    """And metadata say -1 for the batch and for sizes that are open."""
+    assert describe(TensorSpec(name="s", shape=(None, 2), dtype="int64")) == {
+        "name": "s",
+        "datatype": "INT64",
+        "shape": [-1, -1, 2],
+    }
+    assert set(DATATYPES) == {np.dtype(name).name for name in DATATYPES}
