@@ -35,6 +35,9 @@ LEAST_CHUNKS = 6
 LONGEST_TRIAL_SECONDS = 4.0
 #: A chunk whose steps took longer than this many times those of the fastest has compiled something.
 STEADY = 3.0
+#: What is so many times slower than the present way is given up, once a chunk of so many seconds has shown it: in
+#: shorter ones, calling takes as long as the steps.
+HOPELESS, HOPELESS_SECONDS = 2.0, 0.05
 #: How many times faster XLA, and more threads, must be: the first rounds otherwise than Keras does, and the second
 #: take what other jobs could use.
 LEAST_GAIN = 1.25
@@ -107,7 +110,7 @@ class Choice:
             step_seconds=seen.step_seconds,
             total_seconds=seen.left_seconds,
         )
-        tried = self._try_xla() if self._asked_jit == "auto" and seen.left_seconds > WORTH_XLA_SECONDS else None
+        tried = self._try_xla(seen.step_seconds) if self._xla_is_worth_trying(seen.left_seconds) else None
         mine = [own] if tried is None else [own, tried]
         self.measurements = (*self._assignment.measurements, *mine)
         best = _best(self.measurements)
@@ -145,18 +148,26 @@ class Choice:
             return None
 
     def _is_worth_trying(self, left_seconds: float) -> bool:
-        xla = self._asked_jit == "auto" and left_seconds > WORTH_XLA_SECONDS
-        return xla or (self._more_threads() and left_seconds > WORTH_THREADS_SECONDS)
+        # A child with more threads is there to be compared with the one before it.
+        compares = bool(self._assignment.measurements)
+        threads = self._more_threads() and left_seconds > WORTH_THREADS_SECONDS
+        return compares or threads or self._xla_is_worth_trying(left_seconds)
+
+    def _xla_is_worth_trying(self, left_seconds: float) -> bool:
+        """Not where it was much slower with fewer threads already."""
+        seconds = {one.jit_compile: one.step_seconds for one in self._assignment.measurements}
+        hopeless = len(seconds) == 2 and seconds[True] > HOPELESS * seconds[False]
+        return self._asked_jit == "auto" and left_seconds > WORTH_XLA_SECONDS and not hopeless
 
     def _more_threads(self) -> bool:
         untried = not self._assignment.measurements and not self._assignment.threads_requested
         return untried and self._assignment.spare_threads > 0
 
-    def _try_xla(self) -> Measurement | None:
-        """Run some steps compiled by XLA; None where it cannot compile them."""
+    def _try_xla(self, step_seconds: float) -> Measurement | None:
+        """Run some steps compiled by XLA, which now take `step_seconds`; None where it cannot compile them."""
         self._restart()
         training = self._training(jit_compile=True)
-        trial = _Trial(training.steps)
+        trial = _Trial(training.steps, step_seconds)
         try:
             fit(training, Callbacks(self._assignment.fitting, training.model), Position(), trial)
         except _TrialOver:
@@ -206,10 +217,14 @@ class _TrialOver(Exception):
 
 
 class _Trial:
-    """A `Watch` that ends the training when it has gone on for a moment, and knows how long a step took."""
+    """A `Watch` that ends the training when it has gone on for a moment, and knows how long a step took.
 
-    def __init__(self, steps: int) -> None:
+    It ends sooner where a step takes much longer than `rival_seconds`, as it takes now.
+    """
+
+    def __init__(self, steps: int, rival_seconds: float) -> None:
         self._steps = steps
+        self._rival_seconds = rival_seconds
         self._done = 0
         self._looked = time.perf_counter()
         self._chunks: list[tuple[float, int]] = []
@@ -220,8 +235,15 @@ class _Trial:
             self._chunks.append((now - self._looked, done - self._done))
         self._looked, self._done = now, done
         steady = sum(seconds for seconds, _ in self._steady()) >= TRIAL_SECONDS and len(self._chunks) >= LEAST_CHUNKS
-        if steady or sum(seconds for seconds, _ in self._chunks[1:]) >= LONGEST_TRIAL_SECONDS:
+        if steady or self._is_hopeless() or sum(seconds for seconds, _ in self._chunks[1:]) >= LONGEST_TRIAL_SECONDS:
             raise _TrialOver
+
+    def _is_hopeless(self) -> bool:
+        # The first chunk compiles the step, and the second can compile a last batch that is not full.
+        if len(self._chunks) < 3:
+            return False
+        seconds, steps = min(self._chunks[1:], key=lambda chunk: chunk[0] / chunk[1])
+        return seconds >= HOPELESS_SECONDS and seconds / steps > HOPELESS * self._rival_seconds
 
     def epoch_ended(self, position: Position, row: dict[str, float | None], *, last: bool) -> None:
         self.look(position)

@@ -119,7 +119,7 @@ def test_a_trial_tells_compiling_from_running(monkeypatch: pytest.MonkeyPatch) -
     """Chunks that compiled what they ran do not count for the time of a step."""
     clock = iter([0.0, 2.0, 2.1, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6])
     monkeypatch.setattr(choice.time, "perf_counter", lambda: next(clock))
-    trial = _Trial(steps=100)
+    trial = _Trial(steps=100, rival_seconds=0.01)
     with pytest.raises(_TrialOver):
         look_after(trial, [1, 11, 12, 22, 32, 42, 52, 62])
     assert trial.step_seconds == pytest.approx(0.01)
@@ -130,10 +130,49 @@ def test_a_trial_of_slow_steps_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a chunk is one long step, a few of them are enough."""
     clock = iter(float(second) for second in range(0, 90, 3))
     monkeypatch.setattr(choice.time, "perf_counter", lambda: next(clock))
-    trial = _Trial(steps=100)
+    trial = _Trial(steps=100, rival_seconds=3.0)
     with pytest.raises(_TrialOver):
         look_after(trial, range(1, 20))
     assert trial.step_seconds == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("xla_seconds", "tries"), [(0.0019, True), (0.0021, False)])
+def test_what_was_much_slower_is_not_tried_again(tmp_path: Path, xla_seconds: float, tries: bool) -> None:
+    """With more threads XLA is tried anew, unless it was hopeless with fewer; the threads are compared all the same."""
+    before = (
+        measured(False, 1, 20.0),
+        Measurement(jit_compile=True, threads=1, step_seconds=xla_seconds, total_seconds=30.0),
+    )
+    second = a_choice(tmp_path, threads_requested=False, measurements=before)
+    second.consider(1, 10**6)
+    time.sleep(choice.PROBE_SECONDS)
+    with pytest.raises(Reconsider):
+        second.consider(2, 1)
+    decision = second.measure(Reconsider(step_seconds=0.002, left_seconds=40.0))
+    assert [one.jit_compile for one in second.measurements] == [False, True, False, *([True] if tries else [])]
+    if not tries:
+        assert decision == StartAgain(
+            threads=1,
+            execution=Execution(jit_compile=False, threads=1, chosen_by="measurement"),
+            measurements=second.measurements,
+        )
+
+
+def test_a_trial_of_what_is_much_slower_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as one chunk that has compiled nothing has shown it."""
+    clock = iter([0.0, 2.0, 3.0, 3.3])
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: next(clock))
+    trial = _Trial(steps=100, rival_seconds=0.1)
+    with pytest.raises(_TrialOver):
+        look_after(trial, [1, 2, 3])
+    assert trial.step_seconds == pytest.approx(0.3)
+
+
+def test_short_chunks_give_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In them a call takes longer than its step; nor does a chunk that may have compiled a last batch."""
+    clock = iter([0.0, 2.0, 4.0, 4.001, 4.002, 4.003])
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: next(clock))
+    look_after(_Trial(steps=100, rival_seconds=0.0001), range(1, 6))
 
 
 def test_a_job_that_was_measured_is_trained_from_its_first_step(
