@@ -29,16 +29,8 @@ URL = "/v1/models/xor/aliases/stable"
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def database(tmp_path: Path) -> Database:
     """The database of a service whose model `xor` has three versions."""
-    opened: list[Database] = []
-    original = Database.__init__
-
-    def remember(self: Database, url: str, *, checkpoints: bool = False) -> None:
-        original(self, url, checkpoints=checkpoints)
-        opened.append(self)
-
-    monkeypatch.setattr(Database, "__init__", remember)
     url = Settings(data=tmp_path).database
     upgrade(url)
     database = Database(url)
@@ -49,9 +41,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
         job = Claims(database).claim("here:sup_1", LEASE, NOON)
         assert job is not None
         assert Claims(database).succeed(job.id, job.attempt, servable(job), NOON) is not None
-    yield database
-    for one in opened:
-        one.close()
+    return database
 
 
 def servable(job: Job) -> NewVersion:

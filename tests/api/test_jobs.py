@@ -73,15 +73,7 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    opened: list[Database] = []
-    original = Database.__init__
-
-    def remember(self: Database, url: str, *, checkpoints: bool = False) -> None:
-        original(self, url, checkpoints=checkpoints)
-        opened.append(self)
-
-    monkeypatch.setattr(Database, "__init__", remember)
+def room(tmp_path: Path) -> Iterator[Room]:
     settings = Settings(data=tmp_path / "data", run_folder=str(tmp_path))
     settings.data.mkdir()
     upgrade(settings.database)
@@ -91,8 +83,6 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
     client = create_app(settings).test_client()
     yield Room(client, Claims(Database(settings.database)), bell)
     bell.close()
-    for database in opened:
-        database.close()
 
 
 def problem(answer: TestResponse, status: int) -> dict[str, Any]:
