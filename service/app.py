@@ -1,8 +1,9 @@
-"""create_app(): the one place where the web process's parts are put together. Importing it has no effect."""
+"""create_front_door(): the one place where the web process's parts are put together. Importing it has no effect."""
 
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -23,6 +24,8 @@ from service.api import (
     problems,
     tensorflow_serving,
 )
+from service.api.door import FrontDoor
+from service.api.versions import Versions
 from service.architecture.plan import Limits
 from service.config import Settings, available_cores
 from service.data.store import FileStore
@@ -46,19 +49,38 @@ TENSORFLOW_TIMEOUT = 60.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the Flask application and the front door have in common."""
+
+    settings: Settings
+    database: Database
+    files: FileStore
+    versions: Versions
+    predictor: Predictor
+
+
 def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
-    """The web process's application; without `settings` they come from the environment."""
-    settings = settings or Settings.from_environment()
-    now = now or (lambda: datetime.now(UTC))
-    configure(settings.log_level)
-    database = Database(settings.database)
-    files = FileStore(settings.data)
-    app = Flask("kerasd", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    problems.register(app)
-    _log_requests(app)
-    _register_blueprints(app, settings, database, files, now)
-    return app
+    """The whole API as a Flask application; without `settings` they come from the environment."""
+    return _flask(_parts(settings or Settings.from_environment()), now or (lambda: datetime.now(UTC)))
+
+
+def create_front_door() -> FrontDoor:
+    """The web process's ASGI application: the Flask application, and in front of it the way for predictions."""
+    parts = _parts(Settings.from_environment())
+    return FrontDoor(
+        _flask(parts, lambda: datetime.now(UTC)),
+        parts.versions,
+        parts.predictor,
+        [
+            predictions.Native(parts.predictor),
+            tensorflow_serving.Rows(parts.predictor),
+            open_inference.Tensors(parts.predictor),
+        ],
+        threads=parts.settings.web_threads,
+        queue=parts.settings.web_queue,
+        max_body_bytes=parts.settings.max_body_bytes,
+    )
 
 
 def openapi_yaml() -> str:
@@ -66,26 +88,46 @@ def openapi_yaml() -> str:
     return openapi.to_yaml(openapi.describe(create_app()))
 
 
-def _register_blueprints(
-    app: Flask, settings: Settings, database: Database, files: FileStore, now: Callable[[], datetime]
-) -> None:
+def _parts(settings: Settings) -> _Parts:
+    configure(settings.log_level)
+    database, files = Database(settings.database), FileStore(settings.data)
+    client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
+    return _Parts(
+        settings=settings,
+        database=database,
+        files=files,
+        versions=Versions(database, Models(database)),
+        predictor=Predictor(files, Sessions(settings.session_budget_bytes), client),
+    )
+
+
+def _flask(parts: _Parts, now: Callable[[], datetime]) -> Flask:
+    app = Flask("kerasd", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = parts.settings.max_body_bytes
+    problems.register(app)
+    _log_requests(app)
+    _register_blueprints(app, parts, now)
+    return app
+
+
+def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime]) -> None:
+    settings, database, files = parts.settings, parts.database, parts.files
+    versions, predictor = parts.versions, parts.predictor
     dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
     dataset_store = DatasetStore(files, dataset_rows)
     limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
     submissions = Submissions(job_rows, dataset_rows, model_rows, dataset_store, limits, available_cores())
-    client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
-    predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
-    app.register_blueprint(predictions.blueprint(model_rows, predictor))
-    app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
+    app.register_blueprint(predictions.blueprint(versions, predictor))
+    app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, predictor, settings.max_body_bytes))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)
     app.register_blueprint(health.blueprint(ready))
-    app.register_blueprint(open_inference.blueprint(model_rows, predictor, ready, settings.max_body_bytes))
+    app.register_blueprint(open_inference.blueprint(versions, model_rows, predictor, ready, settings.max_body_bytes))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
 

@@ -100,6 +100,12 @@ class Settings:
     port: int = field(default=8000, metadata=_about("Port that the server listens on.", _PORT))
     web_workers: int = field(default=2, metadata=_about("Processes that answer requests.", _COUNT))
     web_threads: int = field(default=8, metadata=_about("Threads in each of them.", _COUNT))
+    web_queue: int = field(
+        default=64,
+        metadata=_about(
+            "Requests that may wait for a thread in each of them; further ones are answered 503.", _integer(0, 65_536)
+        ),
+    )
     slots: int = field(
         default_factory=available_cores, metadata=_about("Jobs that train side by side.", _COUNT, "number of cores")
     )

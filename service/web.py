@@ -1,4 +1,4 @@
-"""gunicorn's settings: `gunicorn -c python:service.web "service.app:create_app()"` reads the names below."""
+"""gunicorn's settings: `gunicorn -c python:service.web "service.app:create_front_door()"` reads the names below."""
 
 import gc
 from pathlib import Path
@@ -12,11 +12,10 @@ _memory_folder = Path("/dev/shm")
 proc_name = "kerasd"
 bind = [f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"]
 workers = _settings.web_workers
-worker_class = "gthread"
-threads = _settings.web_threads
+worker_class = "service.worker.WebWorker"
 # A process that has threads, or open databases, must not be forked: each worker builds its own application.
 preload_app = False
-# A worker that hangs is replaced after this many seconds; gthread proves its life while a long upload runs.
+# A worker whose event loop hangs is replaced after this many seconds.
 timeout = 120
 graceful_timeout = int(_settings.shutdown_seconds)
 # Clients that predict all the time keep their connection, for a new one costs more than a prediction.

@@ -5,54 +5,58 @@ the tests use. Errors are `{"error": "..."}`. A model is always ready, so that t
 """
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
 
-from service.api.operation import json_response
+from service.api.exchange import Arrays, Headers, Reply, Stopwatch, Work, respond
+from service.api.operation import JSON, dumps, json_response
 from service.api.packing import pack, read_body
 from service.api.problems import register_plain
-from service.api.versions import find_version, signature_of, with_version
+from service.api.versions import Served, Versions
 from service.errors import MalformedRequest
 from service.inference.predictor import Predictor
-from service.inference.signature import Signature
 from service.inference.tensors import Wanted, describe, read_inputs, read_outputs, read_raw, write_outputs
-from service.registry.models import Models, Version
+from service.registry.models import Models
 from service.schemas.models import LATEST
 
 #: How long the JSON is that bytes follow.
 JSON_LENGTH = "Inference-Header-Content-Length"
 #: The parts of Triton's protocol that are spoken here besides the protocol itself.
 EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration"]
+_JSON = (("Content-Type", JSON),)
+_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([A-Za-z0-9_-]{1,64}))?/infer")
 _PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorflow": "tensorflow_savedmodel"}
 
 
-def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], max_body_bytes: int) -> Blueprint:
+def blueprint(
+    versions: Versions, models: Models, predictor: Predictor, ready: Callable[[], None], max_body_bytes: int
+) -> Blueprint:
     """The protocol's routes; `ready` raises where the service is not."""
     routes = Blueprint("open_inference", __name__, url_prefix="/v2")
     register_plain(routes, max_body_bytes)
+    tensors = Tensors(predictor)
 
     def infer(name: str, version: str = LATEST) -> Response:
         """Outputs for inputs, each as JSON or as bytes."""
-        content = memoryview(read_body(max_body_bytes))
-        answer = with_version(
-            lambda: find_version(models, name, version), lambda found: _infer(found, content, predictor)
-        )
-        return pack(answer)
+        content = read_body(max_body_bytes)
+        return respond(versions.use(name, version, lambda served: tensors.answer(served, content)))
 
     def metadata(name: str, version: str = LATEST) -> Response:
         """What a model takes and gives."""
-        return json_response(_metadata(find_version(models, name, version), models.numbers(name)))
+        return json_response(_metadata(versions.find(name, version), models.numbers(name)))
 
     def configuration(name: str, version: str = LATEST) -> Response:
         """The same, in the form of Triton's configuration files."""
-        return json_response(_configuration(find_version(models, name, version)))
+        return json_response(_configuration(versions.find(name, version)))
 
     def model_ready(name: str, version: str = LATEST) -> Response:
         """A version that there is can be asked."""
-        return json_response({"name": find_version(models, name, version).model, "ready": True})
+        return json_response({"name": versions.find(name, version).version.model, "ready": True})
 
     @routes.get("")
     @routes.get("/")
@@ -91,30 +95,75 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
     return routes
 
 
-def _infer(version: Version, content: memoryview, predictor: Predictor) -> Response:
-    signature = signature_of(version)
-    length = _json_length(len(content))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request that was read; `accepted` are the codings in which the answer may come."""
+
+    arrays: Arrays
+    wanted: list[Wanted]
+    id: str | None
+    accepted: str | None
+
+
+class Tensors:
+    """Inference by named tensors; the front door answers whatever came unpacked."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def match(self, path: str, query: bytes) -> tuple[str, str] | None:
+        found = _PATH.fullmatch(path)
+        return None if found is None else (found[1], found[2] or LATEST)
+
+    def read(self, served: Served, headers: Headers, content: bytes) -> Work | None:
+        if "content-encoding" in headers:
+            return None
+        watch = Stopwatch()
+        asked = _ask(served, headers.get(JSON_LENGTH.lower()), headers.get("accept-encoding"), memoryview(content))
+        watch.lap("decode")
+        rows = len(asked.arrays[served.signature.inputs[0].name])
+        return Work(rows=rows, finish=lambda: self._finish(served, asked, watch))
+
+    def answer(self, served: Served, content: bytes) -> Reply:
+        """The answer to the body of Flask's present request."""
+        watch = Stopwatch()
+        accepted = request.headers.get("Accept-Encoding")
+        asked = _ask(served, request.headers.get(JSON_LENGTH), accepted, memoryview(content))
+        watch.lap("decode")
+        return self._finish(served, asked, watch)
+
+    def _finish(self, served: Served, asked: _Asked, watch: Stopwatch) -> Reply:
+        watch.lap("queue")
+        arrays = self._predictor.predict(served.version, served.signature, asked.arrays)
+        watch.lap("predict")
+        outputs, parts = write_outputs(arrays, asked.wanted)
+        given_id = {} if asked.id is None else {"id": asked.id}
+        head = {"model_name": served.version.model, "model_version": str(served.version.number), **given_id}
+        text = dumps({**head, "outputs": outputs})
+        body = b"".join([text, *parts])
+        watch.lap("encode")
+        headers = (*(_binary(text) if parts else _JSON), *served.headers, watch.header())
+        return pack(Reply(body=body, headers=headers), asked.accepted)
+
+
+def _binary(text: bytes) -> tuple[tuple[str, str], ...]:
+    return (("Content-Type", "application/octet-stream"), (JSON_LENGTH, str(len(text))))
+
+
+def _ask(served: Served, given_length: str | None, accepted: str | None, content: memoryview) -> _Asked:
+    length = _json_length(given_length, len(content))
     if length is None:
-        arrays = read_raw(content, signature)
-        wanted = [Wanted(spec=spec, binary=True) for spec in signature.outputs]
-        body: Mapping[str, Any] = {}
-    else:
-        body = _read(content[:length])
-        wanted = read_outputs(body.get("outputs"), _all_binary(body), signature)
-        arrays = read_inputs(body.get("inputs"), content[length:], signature)
-    outputs, parts = write_outputs(predictor.predict(version, signature, arrays), wanted)
-    given_id = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
-    head = {"model_name": version.model, "model_version": str(version.number), **given_id, "outputs": outputs}
-    if not parts:
-        return json_response(head)
-    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
-    headers = {JSON_LENGTH: str(len(text))}
-    return Response(b"".join([text, *parts]), headers=headers, content_type="application/octet-stream")
+        wanted = [Wanted(spec=spec, binary=True) for spec in served.signature.outputs]
+        return _Asked(arrays=read_raw(content, served.signature), wanted=wanted, id=None, accepted=accepted)
+    body = _read(content[:length])
+    wanted = read_outputs(body.get("outputs"), _all_binary(body), served.signature)
+    arrays = read_inputs(body.get("inputs"), content[length:], served.signature)
+    given_id = body["id"] if isinstance(body.get("id"), str) else None
+    return _Asked(arrays=arrays, wanted=wanted, id=given_id, accepted=accepted)
 
 
-def _json_length(size: int) -> int | None:
+def _json_length(given: str | None, size: int) -> int | None:
     """How much of the body is JSON: all of it, unless the header says otherwise; None where it says that nothing is."""
-    given = request.headers.get(JSON_LENGTH)
     if given is None:
         return size
     if not given.isascii() or not given.isdecimal() or int(given[:20]) > size:
@@ -141,8 +190,8 @@ def _all_binary(body: Mapping[str, Any]) -> bool:
     return isinstance(parameters, dict) and parameters.get("binary_data_output") is True
 
 
-def _metadata(version: Version, numbers: list[int]) -> dict[str, Any]:
-    signature = signature_of(version)
+def _metadata(served: Served, numbers: list[int]) -> dict[str, Any]:
+    version, signature = served.version, served.signature
     return {
         "name": version.model,
         "versions": [str(number) for number in sorted(numbers)],
@@ -152,8 +201,8 @@ def _metadata(version: Version, numbers: list[int]) -> dict[str, Any]:
     }
 
 
-def _configuration(version: Version) -> dict[str, Any]:
-    signature: Signature = signature_of(version)
+def _configuration(served: Served) -> dict[str, Any]:
+    version, signature = served.version, served.signature
     tensors = {"input": signature.inputs, "output": signature.outputs}
     return {
         "name": version.model,

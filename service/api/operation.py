@@ -29,6 +29,8 @@ class Operation:
     body: type[Schema] | None = None
     #: Without it, the view gets what the schema makes of {}.
     body_required: bool = True
+    #: Whether the view reads the body itself, having a faster way.
+    reads_body: bool = False
     #: A body that works; shown in the documentation.
     example: Any = None
     #: The answer, with status 200, where a query asked for a dry run.
@@ -62,7 +64,7 @@ def operation(contract: Operation) -> Callable[[Callable[..., Any]], Callable[..
         def call(**arguments: Any) -> Response:
             if contract.query is not None:
                 arguments["query"] = read_query(contract.query)
-            if contract.body is not None:
+            if contract.body is not None and not contract.reads_body:
                 absent = not contract.body_required and not request.get_data()
                 arguments["body"] = load(contract.body, {} if absent else read_json())
             return _respond(contract, view(**arguments))
@@ -85,9 +87,13 @@ def _respond(contract: Operation, result: Any) -> Response:
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer; NaN and the infinities in `value` leave as null."""
-    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status=status, headers=dict(headers or {}), content_type=JSON)
+    """A JSON answer."""
+    return Response(dumps(value), status=status, headers=dict(headers or {}), content_type=JSON)
+
+
+def dumps(value: Any) -> bytes:
+    """JSON, and a line's end; NaN and the infinities in `value` become null."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_json() -> Any:

@@ -5,7 +5,9 @@ quickly and no fork ever follows the import.
 """
 
 import threading
+import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import numpy as np
 
 #: ONNX Runtime's own scale: 3 lets errors through and leaves warnings out.
 _ERRORS_ONLY = 3
+#: How much of what is expected of a call comes from the calls before the last one.
+_MEMORY_OF_PACE = 0.9
 
 
 class Session:
@@ -27,10 +31,21 @@ class Session:
             path, sess_options=_options(onnxruntime), providers=["CPUExecutionProvider"]
         )
         self._outputs = [output.name for output in self._session.get_outputs()]
+        # Seconds that a call has lately taken, by the number of bits of its number of rows.
+        self._pace: dict[int, float] = {}
 
     def run(self, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Predict a batch: arrays by input name, each (rows, *shape), give arrays by output name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        started = time.perf_counter()
+        outputs = dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        seconds = time.perf_counter() - started
+        size = len(outputs[self._outputs[0]]).bit_length()
+        self._pace[size] = seconds + _MEMORY_OF_PACE * (self._pace.get(size, seconds) - seconds)
+        return outputs
+
+    def expected_seconds(self, rows: int) -> float | None:
+        """How long a call with about so many rows takes, as earlier ones have shown; None before the first."""
+        return self._pace.get(rows.bit_length())
 
 
 class Sessions:
@@ -53,6 +68,15 @@ class Sessions:
             if slot.session is None:
                 slot.session = self._load(version_id, slot, path)
             return slot.session
+
+    def loaded(self, version_id: str) -> Session | None:
+        """Give the version's session if it is there already."""
+        slot = self._slots.get(version_id)
+        if slot is None or slot.session is None:
+            return None
+        with self._lock, suppress(KeyError):
+            self._slots.move_to_end(version_id)
+        return slot.session
 
     def _load(self, version_id: str, slot: "_Slot", path: Path) -> Session:
         try:
