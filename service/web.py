@@ -2,8 +2,10 @@
 
 import gc
 from pathlib import Path
+from typing import Any
 
 from service import log
+from service.acceptor import Loads
 from service.config import Settings
 
 _settings = Settings.from_environment()
@@ -33,6 +35,20 @@ def on_starting(server: object) -> None:
     """Log as the rest of kerasd does (runs in gunicorn's first process, before any fork)."""
     log.configure(_settings.log_level)
     log.adopt("gunicorn.error")
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a number that no living one has (runs in gunicorn's first process)."""
+    if not hasattr(server, "loads"):
+        # A worker that is replaced may live on for a while beside its successor.
+        server.loads = Loads(2 * workers)
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.take_place(min(set(range(2 * workers)) - taken), server.loads)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Nobody waits for a worker that has ended (runs in gunicorn's first process)."""
+    worker.leave_place()
 
 
 def post_worker_init(worker: object) -> None:

@@ -1,9 +1,9 @@
 """The front door: the ASGI application that gunicorn's workers run. It answers common predictions itself.
 
-A prediction in the common form, by a network that is loaded and quick, is answered in the event loop, with the very
-functions that the Flask views use. For slower ones and larger bodies a thread does the same. Whatever else there is,
-wrong requests above all, goes whole to Flask, so that one place says what is wrong. There are as many threads as the
-settings say; when too many requests wait for one, further ones are told to come back.
+A prediction in the common form, by a network that is loaded and quick, is answered at once, before anything of ASGI is
+made, with the very functions that the Flask views use. For slower ones and larger bodies a thread does the same.
+Whatever else there is, wrong requests above all, goes whole to Flask, so that one place says what is wrong. There are
+as many threads as the settings say; when too many requests wait for one, further ones are told to come back.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
-from werkzeug.exceptions import ClientDisconnected, RequestTimeout
+from werkzeug.exceptions import ClientDisconnected
 
 from service.api.exchange import Headers, HotRoute, Reply
 from service.api.problems import Refusal, overloaded
@@ -33,8 +33,6 @@ Send = Callable[[Message], Awaitable[None]]
 SMALL_BYTES = 2**15
 #: Bodies up to this size are waited for before they get a thread, so that slow clients do not hold one.
 WAITED_FOR_BYTES = 2**20
-#: How long a client may send nothing in the middle of a body, in seconds.
-STALLED_SECONDS = 60.0
 #: Whether the service lives is not a question that waits for its load to end.
 _NEVER_REFUSED = "/health/"
 
@@ -80,7 +78,8 @@ class FrontDoor:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        call = self._match(scope) if scope["method"] == "POST" else None
+        post = scope["method"] == "POST"
+        call = self._match(scope["path"], scope["query_string"], scope["headers"]) if post else None
         size = None if call is None else _size(call.headers)
         try:
             if call is None or size is None or size > self._max_body_bytes:
@@ -91,28 +90,37 @@ class FrontDoor:
                 # So many large bodies are in memory at once as there are threads for them.
                 async with self._large:
                     await self._predict(call, await _body(receive), scope, receive, send)
-        except (ClientDisconnected, RequestTimeout):
-            # Nobody is left to answer: uvicorn closes what was left unanswered.
+        except ClientDisconnected:
+            # Nobody is left to answer.
             return
+
+    def expects(self, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
+        """What `answer_at_once` needs with the body of a small request for predictions; None for all others."""
+        call = self._match(path, query, headers)
+        size = None if call is None else _size(call.headers)
+        return None if size is None or size > SMALL_BYTES else call
+
+    def answer_at_once(self, expected: _Call, content: bytes) -> tuple[bytes, bytes] | None:
+        """The headers and the body of an answer that takes no time; None leaves the request to `__call__`."""
+        reply = self._at_once(expected, content)
+        if reply is None:
+            return None
+        head = "".join([f"{name}: {value}\r\n" for name, value in self._headers(reply)])
+        return head.encode("latin-1"), reply.body
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
 
-    def _match(self, scope: Scope) -> _Call | None:
-        path, query = scope["path"], scope["query_string"]
+    def _match(self, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
         for route in self._routes:
             found = route.match(path, query)
             if found is not None:
-                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-                return _Call(route, *found, headers)
+                named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+                return _Call(route, *found, named)
         return None
 
     async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = self._at_once(call, content)
-        if reply is not None:
-            await self._send(reply, send)
-            return
         with self._a_place(scope) as refusal:
             if refusal is not None:
                 await self._refuse(refusal, send)
@@ -156,7 +164,7 @@ class FrontDoor:
             receive = _again(await _body(receive) if size else b"", receive)
         with self._a_place(scope) as refusal:
             if refusal is None:
-                await self._app(_clean(scope), _lively(receive), send)
+                await self._app(_clean(scope), _whole(receive), send)
             else:
                 await self._refuse(refusal, send)
 
@@ -173,11 +181,12 @@ class FrontDoor:
             self._inside -= 1
 
     async def _send(self, reply: Reply, send: Send) -> None:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-        headers.append((b"Content-Length", str(len(reply.body)).encode()))
-        headers.append((b"X-Request-Id", next(self._ids).encode()))
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(reply)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
+
+    def _headers(self, reply: Reply) -> tuple[tuple[str, str], ...]:
+        return (*reply.headers, ("Content-Length", str(len(reply.body))), ("X-Request-Id", next(self._ids)))
 
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
@@ -207,20 +216,16 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _next(receive: Receive) -> Message:
-    """The next piece of a body; raises where the client has gone, or sends nothing."""
-    try:
-        async with asyncio.timeout(STALLED_SECONDS):
-            message = await receive()
-    except TimeoutError:
-        raise RequestTimeout from None
+    """The next piece of a body; raises ClientDisconnected where there will be none."""
+    message = await receive()
     if message["type"] == "http.disconnect":
         # Half a body must not pass for a whole one.
         raise ClientDisconnected
     return message
 
 
-def _lively(receive: Receive) -> Receive:
-    """`receive` for a reader who must not take half a body for a whole one, nor wait for ever."""
+def _whole(receive: Receive) -> Receive:
+    """`receive` for a reader who must not take half a body for a whole one."""
     return lambda: _next(receive)
 
 

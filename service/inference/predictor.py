@@ -77,4 +77,7 @@ class Predictor:
     def _engine(self, version: Served) -> Callable[[Arrays], Arrays]:
         if version.engine == "tensorflow":
             return lambda arrays: self._client.predict(version.id, arrays)
-        return self._sessions.get(version.id, self._store.version(version.id) / "model.onnx").run
+        session = self._sessions.loaded(version.id)
+        if session is None:
+            session = self._sessions.get(version.id, self._store.version(version.id) / "model.onnx")
+        return session.run

@@ -41,7 +41,7 @@ class Database:
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
-        self._watches: dict[int, sqlite3.Connection] = {}
+        self._watches: dict[int, sqlite3.Cursor] = {}
         self._watching = threading.Lock()
 
     @property
@@ -99,9 +99,9 @@ class Database:
             return number
         return None
 
-    def _new_watch(self) -> sqlite3.Connection:
+    def _new_watch(self) -> sqlite3.Cursor:
         watch = sqlite3.connect(str(self._url.database), timeout=0.0, isolation_level=None, check_same_thread=False)
-        return self._watches.setdefault(os.getpid(), watch)
+        return self._watches.setdefault(os.getpid(), watch.cursor())
 
     def checkpoint(self, *, truncate: bool = True) -> bool:
         """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
@@ -127,7 +127,7 @@ class Database:
             engine.dispose()
         watch = self._watches.pop(os.getpid(), None)
         if watch is not None:
-            watch.close()
+            watch.connection.close()
 
     def _own_engine(self) -> Engine:
         engine = self._engines.get(os.getpid())
