@@ -15,7 +15,9 @@ from service.api import (
     catalog,
     datasets,
     health,
+    invocations,
     jobs,
+    metrics,
     models,
     open_inference,
     openapi,
@@ -26,8 +28,10 @@ from service.api import (
 from service.architecture.plan import Limits
 from service.config import Settings, available_cores
 from service.data.store import FileStore
+from service.inference.predictions import Predictions
 from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
+from service.inference.statistics import PredictionStatistics
 from service.inference.tensorflow_client import TensorFlowClient
 from service.log import configure
 from service.registry.aliases import Aliases
@@ -75,17 +79,21 @@ def _register_blueprints(
     submissions = Submissions(job_rows, dataset_rows, model_rows, dataset_store, limits, available_cores())
     client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
     predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
+    asked = Predictions(predictor, PredictionStatistics(settings.statistics))
+    limit = settings.max_body_bytes
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
-    app.register_blueprint(predictions.blueprint(model_rows, predictor))
-    app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
+    app.register_blueprint(predictions.blueprint(model_rows, asked, limit))
+    app.register_blueprint(tensorflow_serving.blueprint(model_rows, asked, limit))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)
     app.register_blueprint(health.blueprint(ready))
-    app.register_blueprint(open_inference.blueprint(model_rows, predictor, ready, settings.max_body_bytes))
+    app.register_blueprint(open_inference.blueprint(model_rows, asked, ready, limit))
+    app.register_blueprint(invocations.blueprint(model_rows, asked, settings.invocations_model, limit))
+    app.register_blueprint(metrics.blueprint(asked.statistics))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
 
@@ -105,7 +113,7 @@ def _log_requests(app: Flask) -> None:
         response.headers["X-Request-Id"] = g.request_id
         milliseconds = round(1000 * (time.perf_counter() - g.started), 2)
         # Probes come every few seconds for ever; nobody reads a line about each.
-        level = log.debug if request.path.startswith("/health") else log.info
+        level = log.debug if request.path.startswith(("/health", "/ping", "/metrics")) else log.info
         level(
             "request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds
         )

@@ -1,35 +1,42 @@
-"""The Open Inference Protocol (KServe v2, Triton) over HTTP, with binary tensors and the repository's index.
+"""The Open Inference Protocol (KServe v2, Triton) over HTTP, with Triton's extensions that EXTENSIONS lists.
 
 Paths, bodies and the binary form are those of the protocol and of Triton's sources; `tritonclient` is the client that
-the tests use. Errors are `{"error": "..."}`. A model is always ready, so that there is nothing to load or unload.
+the tests use. Errors are `{"error": "..."}`. A model is always ready: to load one is to find that it is there, and to
+unload one is refused, since a client that waits for its end would wait for ever.
 """
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 from flask import Blueprint, Response, request
 
 from service.api.operation import json_response
 from service.api.packing import pack, read_body
 from service.api.problems import register_plain
+from service.api.statistics import model_stats
 from service.api.versions import find_version, signature_of, with_version
 from service.errors import MalformedRequest
-from service.inference.predictor import Predictor
+from service.inference.predictions import Predictions
 from service.inference.signature import Signature
 from service.inference.tensors import Wanted, describe, read_inputs, read_outputs, read_raw, write_outputs
 from service.registry.models import Models, Version
 from service.schemas.models import LATEST
 
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+#: This protocol's name among the counts.
+PROTOCOL = "open_inference"
 #: How long the JSON is that bytes follow.
 JSON_LENGTH = "Inference-Header-Content-Length"
 #: The parts of Triton's protocol that are spoken here besides the protocol itself.
-EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics"]
 _PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorflow": "tensorflow_savedmodel"}
 
 
-def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], max_body_bytes: int) -> Blueprint:
+def blueprint(models: Models, predictions: Predictions, ready: Callable[[], None], max_body_bytes: int) -> Blueprint:
     """The protocol's routes; `ready` raises where the service is not."""
     routes = Blueprint("open_inference", __name__, url_prefix="/v2")
     register_plain(routes, max_body_bytes)
@@ -38,7 +45,7 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
         """Outputs for inputs, each as JSON or as bytes."""
         content = memoryview(read_body(max_body_bytes))
         answer = with_version(
-            lambda: find_version(models, name, version), lambda found: _infer(found, content, predictor)
+            lambda: find_version(models, name, version), lambda found: _infer(found, content, predictions)
         )
         return pack(answer)
 
@@ -49,6 +56,12 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
     def configuration(name: str, version: str = LATEST) -> Response:
         """The same, in the form of Triton's configuration files."""
         return json_response(_configuration(find_version(models, name, version)))
+
+    def statistics(name: str, version: str | None = None) -> Response:
+        """What was counted of a model's versions, or of one of them."""
+        found = find_version(models, name, version or LATEST)
+        numbers = models.numbers(name) if version is None else [found.number]
+        return json_response(model_stats([(found.model, number) for number in numbers], predictions.statistics.all()))
 
     def model_ready(name: str, version: str = LATEST) -> Response:
         """A version that there is can be asked."""
@@ -78,6 +91,27 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
         """The models that there are."""
         return json_response({"models": list(dict.fromkeys(name for name, _ in models.all_numbers()))})
 
+    @routes.get("/models/stats")
+    def all_statistics() -> Response:
+        """What was counted of every version of every model."""
+        return json_response(model_stats(models.all_numbers(), predictions.statistics.all()))
+
+    @routes.post("/repository/models/<name>/load")
+    def load(name: str) -> Response:
+        """Nothing is to be done for a model that there is: its versions load when they are asked for."""
+        models.latest(name)
+        _refuse_files()
+        return Response(status=200)
+
+    @routes.post("/repository/models/<name>/unload")
+    def unload(name: str) -> Response:
+        """Say that models are not unloaded by clients."""
+        models.latest(name)
+        raise MalformedRequest(
+            "Models are not unloaded by clients here: those that were not asked for longest leave the memory by "
+            f"themselves, and to end a version for good is DELETE /v1/models/{name}/versions/<number>."
+        )
+
     @routes.post("/repository/index")
     def index() -> Response:
         """Every version of every model; all of them are ready, so that a filter changes nothing."""
@@ -87,29 +121,49 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
         routes.add_url_rule(f"{place}/infer", view_func=infer, methods=["POST"])
         routes.add_url_rule(place, view_func=metadata)
         routes.add_url_rule(f"{place}/config", view_func=configuration)
+        routes.add_url_rule(f"{place}/stats", view_func=statistics)
         routes.add_url_rule(f"{place}/ready", view_func=model_ready)
     return routes
 
 
-def _infer(version: Version, content: memoryview, predictor: Predictor) -> Response:
+def _infer(version: Version, content: memoryview, predictions: Predictions) -> Response:
     signature = signature_of(version)
     length = _json_length(len(content))
-    if length is None:
-        arrays = read_raw(content, signature)
-        wanted = [Wanted(spec=spec, binary=True) for spec in signature.outputs]
-        body: Mapping[str, Any] = {}
-    else:
-        body = _read(content[:length])
-        wanted = read_outputs(body.get("outputs"), _all_binary(body), signature)
-        arrays = read_inputs(body.get("inputs"), content[length:], signature)
-    outputs, parts = write_outputs(predictor.predict(version, signature, arrays), wanted)
-    given_id = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
+    body: dict[str, Any] = {}
+    wanted: list[Wanted] = []
+
+    def read() -> Arrays:
+        if length is None:
+            wanted.extend(Wanted(spec=spec, binary=True) for spec in signature.outputs)
+            return read_raw(content, signature)
+        body.update(_read(content[:length]))
+        wanted.extend(read_outputs(body.get("outputs"), _all_binary(body), signature))
+        return read_inputs(body.get("inputs"), content[length:], signature)
+
+    return predictions.answer(
+        version, signature, PROTOCOL, read, lambda outputs: _written(version, body.get("id"), outputs, wanted)
+    )
+
+
+def _written(version: Version, request_id: object, arrays: Arrays, wanted: Sequence[Wanted]) -> Response:
+    outputs, parts = write_outputs(arrays, wanted)
+    given_id = {"id": request_id} if isinstance(request_id, str) else {}
     head = {"model_name": version.model, "model_version": str(version.number), **given_id, "outputs": outputs}
     if not parts:
         return json_response(head)
     text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
     headers = {JSON_LENGTH: str(len(text))}
     return Response(b"".join([text, *parts]), headers=headers, content_type="application/octet-stream")
+
+
+def _refuse_files() -> None:
+    """Refuse to load what a client sends with it: a model is what a job has trained."""
+    body = request.get_data(cache=False)
+    parameters = _read(memoryview(body)).get("parameters") if body.strip() else None
+    if parameters:
+        raise MalformedRequest(
+            "A model's configuration and files come from the job that trained it: send none to load."
+        )
 
 
 def _json_length(size: int) -> int | None:

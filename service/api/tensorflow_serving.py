@@ -16,17 +16,22 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response
 
+from service.api.media import columns
 from service.api.operation import json_response
 from service.api.packing import read_body
 from service.api.problems import register_plain
 from service.api.versions import find_version, signature_of, with_version
 from service.errors import MalformedRequest, NotFound
 from service.inference.instances import decode, decode_columns, encode
-from service.inference.predictor import Predictor
+from service.inference.predictions import Predictions
 from service.inference.signature import TensorSpec
 from service.registry.models import Models, Version
 from service.schemas.models import LATEST, version_status
 
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+#: This protocol's name among the counts.
+PROTOCOL = "tensorflow_serving"
 #: The only signature that a version has.
 SIGNATURE = "serving_default"
 METHOD = "tensorflow/serving/predict"
@@ -49,7 +54,7 @@ _DATA_TYPES = {
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blueprint:
+def blueprint(models: Models, predictions: Predictions, max_body_bytes: int) -> Blueprint:
     """The routes that TensorFlow Serving has and kerasd has not by itself."""
     routes = Blueprint("tensorflow_serving", __name__, url_prefix="/v1/models")
     register_plain(routes, max_body_bytes)
@@ -57,7 +62,7 @@ def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blue
     def predict(name: str, **which: str) -> Response:
         """Predictions by row or by column, as they came."""
         body = _read(max_body_bytes)
-        return with_version(_finder(models, name, which), lambda version: _predict(version, body, predictor))
+        return with_version(_finder(models, name, which), lambda version: _predict(version, body, predictions))
 
     def other_method(name: str, method: str, **which: str) -> Response:
         """Say that the version has no signature for `:classify` and `:regress`."""
@@ -111,14 +116,19 @@ def _finder(models: Models, name: str, which: Mapping[str, str]) -> Callable[[],
     return find_or_say_so
 
 
-def _predict(version: Version, body: Mapping[str, Any], predictor: Predictor) -> Response:
+def _predict(version: Version, body: Mapping[str, Any], predictions: Predictions) -> Response:
     signature = signature_of(version)
-    if "inputs" in body:
-        outputs = predictor.predict(version, signature, decode_columns(body["inputs"], signature))
-        named = {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in signature.outputs}
-        return json_response({"outputs": named if len(named) > 1 else next(iter(named.values()))})
-    outputs = predictor.predict(version, signature, decode(body["instances"], signature))
-    return json_response({"predictions": encode(outputs, signature)})
+    columnar = "inputs" in body
+
+    def read() -> Arrays:
+        return decode_columns(body["inputs"], signature) if columnar else decode(body["instances"], signature)
+
+    def write(outputs: Arrays) -> Response:
+        if columnar:
+            return json_response({"outputs": columns(outputs, signature)})
+        return json_response({"predictions": encode(outputs, signature)})
+
+    return predictions.answer(version, signature, PROTOCOL, read, write)
 
 
 def _read(limit_bytes: int) -> dict[str, Any]:
