@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
 
 from service.api.operation import JSON, json_response, load, parse_json
 from service.api.packing import read_body
@@ -83,7 +84,9 @@ def accepted(signature: Signature) -> str:
     offered = [JSON, *(media for media in ANSWERS if media != NPY or len(signature.outputs) == 1)]
     if not request.accept_mimetypes.provided:
         return JSON
-    found = request.accept_mimetypes.best_match(offered)
+    # A parameter such as the charset does not make it another media type.
+    bare = MIMEAccept((name.partition(";")[0].strip(), quality) for name, quality in request.accept_mimetypes)
+    found = bare.best_match(offered)
     if found is None:
         came = request.headers.get("Accept", "")[:120]
         raise NotAcceptable(f"The answer can be had as {', '.join(offered)}; the request accepts {came!r} alone.")

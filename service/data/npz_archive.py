@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any, Final
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_header(start: bytes) -> ArrayHeader:
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
         shape, fortran, dtype = read(file)
-    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except (SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:
         raise ValueError("its header does not parse") from error
     return ArrayHeader(shape=tuple(map(int, shape)), fortran=fortran, dtype=dtype, size=file.tell())
 

@@ -67,8 +67,10 @@ def _decode(
     try:
         return decode([row[0] for row in rows] if bare else rows, signature, pointer)
     except Invalid as error:
-        faults = [_named(fault, names, pointer) if by_name else fault for fault in error.faults[:MOST_FAULTS]]
-        raise Invalid(error.detail, faults) from error
+        if not by_name:
+            raise
+        faults = [_named(fault, names, pointer) for fault in error.faults[:MOST_FAULTS]]
+        raise Invalid(error.detail.replace(error.faults[0].pointer, faults[0].pointer, 1), faults) from error
 
 
 def _named(fault: Fault, names: Sequence[str], pointer: str) -> Fault:
