@@ -16,7 +16,9 @@ from service.api import (
     catalog,
     datasets,
     health,
+    invocations,
     jobs,
+    metrics,
     models,
     open_inference,
     openapi,
@@ -29,8 +31,10 @@ from service.api.versions import Versions
 from service.architecture.plan import Limits
 from service.config import Settings, available_cores
 from service.data.store import FileStore
+from service.inference.predictions import Predictions
 from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
+from service.inference.statistics import PredictionStatistics
 from service.inference.tensorflow_client import TensorFlowClient
 from service.log import configure
 from service.registry.aliases import Aliases
@@ -58,6 +62,7 @@ class _Parts:
     files: FileStore
     versions: Versions
     predictor: Predictor
+    predictions: Predictions
 
 
 def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
@@ -73,9 +78,9 @@ def create_front_door() -> FrontDoor:
         parts.versions,
         parts.predictor,
         [
-            predictions.Native(parts.predictor),
-            tensorflow_serving.Rows(parts.predictor),
-            open_inference.Tensors(parts.predictor),
+            predictions.PlainPredictions(parts.predictions),
+            tensorflow_serving.RowPredictions(parts.predictions),
+            open_inference.TensorPredictions(parts.predictions),
         ],
         threads=parts.settings.web_threads,
         queue=parts.settings.web_queue,
@@ -92,12 +97,14 @@ def _parts(settings: Settings) -> _Parts:
     configure(settings.log_level)
     database, files = Database(settings.database), FileStore(settings.data)
     client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
+    predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
     return _Parts(
         settings=settings,
         database=database,
         files=files,
         versions=Versions(database, Models(database)),
-        predictor=Predictor(files, Sessions(settings.session_budget_bytes), client),
+        predictor=predictor,
+        predictions=Predictions(predictor, PredictionStatistics(settings.statistics)),
     )
 
 
@@ -112,7 +119,7 @@ def _flask(parts: _Parts, now: Callable[[], datetime]) -> Flask:
 
 def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime]) -> None:
     settings, database, files = parts.settings, parts.database, parts.files
-    versions, predictor = parts.versions, parts.predictor
+    versions, asked, limit = parts.versions, parts.predictions, settings.max_body_bytes
     dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
     dataset_store = DatasetStore(files, dataset_rows)
     limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
@@ -122,12 +129,14 @@ def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime])
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
-    app.register_blueprint(predictions.blueprint(versions, predictor))
-    app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, predictor, settings.max_body_bytes))
+    app.register_blueprint(predictions.blueprint(versions, asked, limit))
+    app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, asked, limit))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)
     app.register_blueprint(health.blueprint(ready))
-    app.register_blueprint(open_inference.blueprint(versions, model_rows, predictor, ready, settings.max_body_bytes))
+    app.register_blueprint(open_inference.blueprint(versions, model_rows, asked, ready, limit))
+    app.register_blueprint(invocations.blueprint(versions, asked, settings.invocations_model, limit))
+    app.register_blueprint(metrics.blueprint(asked.statistics))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
 
@@ -147,7 +156,7 @@ def _log_requests(app: Flask) -> None:
         response.headers["X-Request-Id"] = g.request_id
         milliseconds = round(1000 * (time.perf_counter() - g.started), 2)
         # Probes come every few seconds for ever; nobody reads a line about each.
-        level = log.debug if request.path.startswith("/health") else log.info
+        level = log.debug if request.path.startswith(("/health", "/ping", "/metrics")) else log.info
         level(
             "request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds
         )

@@ -1,6 +1,7 @@
 """Settings: the one place that reads the environment (KERASD_*)."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -73,6 +74,12 @@ def _log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
     return text.lower()
+
+
+def _model(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}(@[A-Za-z][A-Za-z0-9_-]{0,63}|/[0-9]{1,18})?", text):
+        raise ValueError("a model as `name`, `name@alias` or `name/number`")
+    return text
 
 
 def _about(help_text: str, parse: Callable[[str], Any], shown: str | None = None) -> dict[str, Any]:
@@ -149,6 +156,12 @@ class Settings:
     session_budget_bytes: int = field(
         default=512 * MIB, metadata=_about("Memory for loaded models in each web process.", _size)
     )
+    invocations_model: str = field(
+        default="",
+        metadata=_about(
+            "Model that answers `/invocations`: `name`, `name@alias` or `name/number`; empty means none.", _model
+        ),
+    )
     shutdown_seconds: float = field(
         default=20.0, metadata=_about("Time that requests and jobs have to end at shutdown.", _seconds(1))
     )
@@ -191,6 +204,11 @@ class Settings:
     def doorbell(self) -> Path:
         """The Unix socket by which web processes tell the supervisor that there is something to do."""
         return self._sockets / "doorbell.sock"
+
+    @property
+    def statistics(self) -> Path | None:
+        """Where web processes share their counts of predictions; None where there is no folder that ends with them."""
+        return Path(self.run_folder) / "statistics" if self.run_folder else None
 
     @property
     def _sockets(self) -> Path:

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 class Express(Protocol):
     """An ASGI application that can answer some requests at once, without ASGI."""
 
-    def expects(self, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> object | None:
+    def expects(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> object | None:
         """What is to be handed to `answer_at_once` with the body of this POST; None for a request for `__call__`."""
         ...
 
@@ -38,7 +38,7 @@ class WebProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._heard, self._head_bytes, self._in_head = False, 0, True
+        self._heard, self._in_head, self._head_bytes = False, True, 0
         self._express: Express | None = self.app if hasattr(self.app, "answer_at_once") else None
         self._expected: object | None = None
         self._pieces: list[bytes] = []
@@ -51,21 +51,18 @@ class WebProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         super().data_received(data)
+        if self._in_head:
+            # A head that comes in one piece is no larger than what the loop reads at once.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
-        self._head_bytes, self._in_head = 0, True
+        self._in_head = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         self._expected = self._expects()
         if self._expected is None:
             super().on_headers_complete()
@@ -98,11 +95,7 @@ class WebProtocol(HttpToolsProtocol):
             return None
         if self.expect_100_continue or parser.should_upgrade() or parser.get_http_version() != "1.1":
             return None
-        path, _, query = self.url.partition(b"?")
-        # An encoded path means what it means to uvicorn.
-        if b"%" in path or not path.isascii():
-            return None
-        return self._express.expects(path.decode("ascii"), query, self.headers)
+        return self._express.expects(self.url, self.headers)
 
     def _write(self, answer: Sequence[bytes]) -> None:
         date = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
@@ -113,12 +106,6 @@ class WebProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if not keep_alive:
             self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            # The parser turns this into an error of its own, upon which uvicorn answers 400 and hangs up.
-            raise ValueError("the head is too long")
 
     def _look(self) -> None:
         """Hang up on a client whose turn it is, and that was silent since the last look."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Seque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,8 @@ from werkzeug.exceptions import ClientDisconnected
 
 from service.api.exchange import Headers, HotRoute, Reply
 from service.api.problems import Refusal, overloaded
-from service.api.versions import Versions
+from service.api.versions import Served, Versions
+from service.errors import KerasdError, NotFound
 from service.inference.predictor import Predictor
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +35,10 @@ Send = Callable[[Message], Awaitable[None]]
 SMALL_BYTES = 2**15
 #: Bodies up to this size are waited for before they get a thread, so that slow clients do not hold one.
 WAITED_FOR_BYTES = 2**20
+#: The others wait while an answer is given at once: for this long they well can.
+QUICK_SECONDS = 0.001
+#: How many URLs are remembered that were found to be predictions'.
+_MOST_SEEN = 1024
 #: Whether the service lives is not a question that waits for its load to end.
 _NEVER_REFUSED = "/health/"
 
@@ -73,13 +79,14 @@ class FrontDoor:
         self._app: Any = WSGIMiddleware(_with_length_unknown(app))
         self._app.executor = self._threads
         self._ids = _request_ids()
+        self._seen: dict[bytes, tuple[HotRoute, str, str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        post = scope["method"] == "POST"
-        call = self._match(scope["path"], scope["query_string"], scope["headers"]) if post else None
+        found = self._find(scope["path"], scope["query_string"]) if scope["method"] == "POST" else None
+        call = None if found is None else _Call(*found, dict(scope["headers"]))
         size = None if call is None else _size(call.headers)
         try:
             if call is None or size is None or size > self._max_body_bytes:
@@ -94,15 +101,28 @@ class FrontDoor:
             # Nobody is left to answer.
             return
 
-    def expects(self, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
-        """What `answer_at_once` needs with the body of a small request for predictions; None for all others."""
-        call = self._match(path, query, headers)
-        size = None if call is None else _size(call.headers)
+    def expects(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
+        """What `answer_at_once` needs with the body of a small POST for predictions; None for all others."""
+        found = self._seen.get(url)
+        if found is None:
+            path, _, query = url.partition(b"?")
+            # An encoded path means what it means to uvicorn.
+            found = self._find(path.decode("ascii"), query) if path.isascii() and b"%" not in path else None
+            if found is None:
+                return None
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            self._seen[url] = found
+        call = _Call(*found, dict(headers))
+        size = _size(call.headers)
         return None if size is None or size > SMALL_BYTES else call
 
     def answer_at_once(self, expected: _Call, content: bytes) -> tuple[bytes, bytes] | None:
         """The headers and the body of an answer that takes no time; None leaves the request to `__call__`."""
-        reply = self._at_once(expected, content)
+        try:
+            reply = self._at_once(expected, content)
+        except NotFound:
+            return None
         if reply is None:
             return None
         head = "".join([f"{name}: {value}\r\n" for name, value in self._headers(reply)])
@@ -112,12 +132,11 @@ class FrontDoor:
         """End the threads."""
         self._threads.shutdown()
 
-    def _match(self, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
+    def _find(self, path: str, query: bytes) -> tuple[HotRoute, str, str] | None:
         for route in self._routes:
             found = route.match(path, query)
             if found is not None:
-                named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-                return _Call(route, *found, named)
+                return route, *found
         return None
 
     async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,33 +152,37 @@ class FrontDoor:
 
     def _at_once(self, call: _Call, content: bytes) -> Reply | None:
         """The reply, if all is there to give it in no time."""
-        served = self._versions.known(call.name, call.wanted) if len(content) <= SMALL_BYTES else None
-        if served is None:
+        served = self._versions.known(call.name, call.wanted)
+        if served is None or not self._predictor.is_loaded(served.version):
             return None
-        try:
-            work = call.route.read(served, call.headers, content)
-            quick = work is not None and self._predictor.is_quick(served.version, work.rows)
-            return work.finish() if work is not None and quick else None
-        except Exception:
-            # Whatever is wrong, Flask says it.
-            return None
+        expected = served.pace.expected(len(content))
+        return self._timed(call, served, content) if expected is not None and expected < QUICK_SECONDS else None
 
     def _answer(self, call: _Call, content: bytes) -> Reply | None:
         """The reply to a request in the common form; runs in a thread."""
-
-        def answer(served: Any) -> Reply | None:
-            work = call.route.read(served, call.headers, content)
-            return None if work is None else work.finish()
-
         try:
-            return self._versions.use(call.name, call.wanted, answer)
-        except Exception:
-            # Whatever is wrong, Flask says it.
+            return self._versions.use(call.name, call.wanted, lambda served: self._timed(call, served, content))
+        except KerasdError:
             return None
+
+    def _timed(self, call: _Call, served: Served, content: bytes) -> Reply | None:
+        # What is loaded only now takes longer than it ever will again.
+        counts = self._predictor.is_loaded(served.version)
+        started = perf_counter()
+        try:
+            reply = call.route.answer(served, call.headers, content)
+        except NotFound:
+            raise
+        except Exception:
+            # Whatever is wrong, Flask says it, and logs it where that is due.
+            return None
+        if counts:
+            served.pace.note(len(content), perf_counter() - started)
+        return reply
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Flask answer; a small body is waited for before."""
-        size = _size({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+        size = _size(dict(scope["headers"]))
         if size is not None and size <= WAITED_FOR_BYTES:
             receive = _again(await _body(receive) if size else b"", receive)
         with self._a_place(scope) as refusal:
@@ -196,9 +219,9 @@ class FrontDoor:
 
 def _size(headers: Headers) -> int | None:
     """How long the body is; None where the request does not say."""
-    length = headers.get("content-length")
+    length = headers.get(b"content-length")
     if length is None:
-        return None if "transfer-encoding" in headers else 0
+        return None if b"transfer-encoding" in headers else 0
     return int(length)
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import zlib
-from dataclasses import replace
 
 from flask import request
 from werkzeug.datastructures import Accept
@@ -51,13 +50,15 @@ def too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(f"The body is larger than the {limit_bytes} bytes that this address takes. Send fewer rows.")
 
 
-def pack(reply: Reply, accepted: str | None) -> Reply:
+def pack(reply: Reply, accepted: str | bytes | None) -> Reply:
     """Pack a reply if that is worth it and its client takes it, whose Accept-Encoding is `accepted`."""
-    if accepted is None or len(reply.body) < _WORTH_PACKING:
-        return replace(reply, headers=(*reply.headers, _VARIES))
-    codings = parse_accept_header(accepted, Accept)
-    coding = codings.best_match(["gzip", "deflate", "identity"], default="identity")
+    coding = "identity" if accepted is None or len(reply.body) < _WORTH_PACKING else _best(accepted)
     if coding == "identity":
-        return replace(reply, headers=(*reply.headers, _VARIES))
+        return Reply(body=reply.body, headers=(*reply.headers, _VARIES))
     body = gzip.compress(reply.body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(reply.body, _LEVEL)
     return Reply(body=body, headers=(*reply.headers, _VARIES, ("Content-Encoding", coding)))
+
+
+def _best(accepted: str | bytes) -> str:
+    text = accepted.decode("latin-1") if isinstance(accepted, bytes) else accepted
+    return parse_accept_header(text, Accept).best_match(["gzip", "deflate", "identity"], default="identity")

@@ -5,26 +5,52 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from service.api.exchange import Arrays, Headers, Reply, Stopwatch, Work, respond
-from service.api.operation import JSON, Operation, dumps, load, operation, read_json
+from service.api.exchange import Answers, Arrays, Headers, Reply, respond
+from service.api.media import ANSWERS, UPLOADS, Body, accepted, read_request, write
+from service.api.operation import JSON, Operation, operation
+from service.api.packing import pack
 from service.api.versions import Served, Versions
-from service.errors import Invalid, MalformedRequest, NotFound, TooLarge, Unavailable, UnsupportedMediaType
-from service.inference.instances import decode, encode
-from service.inference.predictor import Predictor
+from service.errors import (
+    Invalid,
+    MalformedRequest,
+    NotAcceptable,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from service.inference.finite import require_finite
+from service.inference.predictions import Predictions
 from service.schemas import models as schema
 from service.schemas.models import LATEST
 
+#: This protocol's name among the counts.
+PROTOCOL = "native"
 EXAMPLE = {"instances": [[0, 1], [1, 1]]}
-RAISES = (MalformedRequest, NotFound, Invalid, TooLarge, UnsupportedMediaType, Unavailable)
+RAISES = (MalformedRequest, NotFound, NotAcceptable, Invalid, TooLarge, UnsupportedMediaType, Unavailable)
+HEADERS = {
+    "Accept": "What the answer is to be: JSON if nothing else is named.",
+    "Content-Encoding": "`gzip` or `deflate`, where the body is packed so.",
+}
+ANSWER_HEADERS = {
+    "X-Model-Version": "The number of the version that has answered.",
+    "X-Weights-SHA256": "The hash of its weights.",
+    "Server-Timing": "How many milliseconds it took to read the body, to infer, and to write the answer.",
+}
 
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18}))?/predict")
 _QUERY = re.compile(rb"version=([A-Za-z0-9_-]{1,64})")
+_JSON = JSON.encode()
+_ANYTHING = b"*/*"
 
 
-def blueprint(versions: Versions, predictor: Predictor) -> Blueprint:
+def blueprint(versions: Versions, predictions: Predictions, max_body_bytes: int) -> Blueprint:
     """The routes of predictions."""
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
-    native = Native(predictor)
+    answers = Answers(predictions, PROTOCOL)
+
+    def packed(reply: Reply) -> Response:
+        return respond(pack(reply, request.headers.get("Accept-Encoding")))
 
     @routes.post("/<name>/predict")
     @operation(
@@ -33,38 +59,58 @@ def blueprint(versions: Versions, predictor: Predictor) -> Blueprint:
             answer=schema.Prediction,
             query=schema.PredictQuery,
             body=schema.PredictRequest,
-            reads_body=True,
+            uploads=UPLOADS,
             example=EXAMPLE,
+            headers=HEADERS,
+            also_answers=ANSWERS,
+            answer_headers=ANSWER_HEADERS,
             raises=RAISES,
         )
     )
     def predict(name: str, query: dict[str, Any]) -> Response:
-        """One prediction for each instance, in their order, by the newest version or the one that is asked for."""
-        return respond(versions.use(name, query["version"], native.answer))
+        """One prediction for each row, in their order, by the newest version or the one that is asked for."""
+        body = read_request(max_body_bytes)
+        return packed(versions.use(name, query["version"], lambda served: _answer(served, body, query["nan"], answers)))
 
     @routes.post("/<name>/versions/<int:number>/predict")
     @operation(
         Operation(
             summary="Predict with a given version",
             answer=schema.Prediction,
+            query=schema.AnswerQuery,
             body=schema.PredictRequest,
-            reads_body=True,
+            uploads=UPLOADS,
             example=EXAMPLE,
+            headers=HEADERS,
+            also_answers=ANSWERS,
+            answer_headers=ANSWER_HEADERS,
             raises=RAISES,
         )
     )
-    def predict_with_version(name: str, number: int) -> Response:
-        """One prediction for each instance, in their order."""
-        return respond(native.answer(versions.find(name, str(number))))
+    def predict_with_version(name: str, number: int, query: dict[str, Any]) -> Response:
+        """One prediction for each row, in their order."""
+        body = read_request(max_body_bytes)
+        return packed(_answer(versions.find(name, str(number)), body, query["nan"], answers))
 
     return routes
 
 
-class Native:
-    """kerasd's own form of predictions: `instances` in, `predictions` out."""
+def _answer(served: Served, body: Body, nan: str, answers: Answers) -> Reply:
+    media_type = accepted(served.signature)
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+    def write_checked(outputs: Arrays) -> Reply:
+        if nan == "error":
+            require_finite(outputs, served.signature)
+        return write(media_type, outputs, served.signature, body.columnar, _about(served))
+
+    return answers.reply(served, lambda: body.read(served.signature), write_checked)
+
+
+class PlainPredictions:
+    """The hot route of native predictions: plain JSON in and JSON out."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self._answers = Answers(predictions, PROTOCOL)
 
     def match(self, path: str, query: bytes) -> tuple[str, str] | None:
         found = _PATH.fullmatch(path)
@@ -76,37 +122,16 @@ class Native:
         asked = _QUERY.fullmatch(query)
         return None if asked is None or number is not None else (name, asked[1].decode())
 
-    def read(self, served: Served, headers: Headers, content: bytes) -> Work | None:
-        if headers.get("content-type") != JSON or "content-encoding" in headers:
+    def answer(self, served: Served, headers: Headers, content: bytes) -> Reply | None:
+        if headers.get(b"content-type") != _JSON or b"content-encoding" in headers:
             return None
-        watch = Stopwatch()
-        arrays = served.reader.read(content)
-        if arrays is None:
+        if headers.get(b"accept", _ANYTHING) not in (_ANYTHING, _JSON):
             return None
-        watch.lap("decode")
-        rows = len(arrays[served.signature.inputs[0].name])
-        return Work(rows=rows, finish=lambda: self._finish(served, arrays, watch))
+        reply = self._answers.reply_to_plain(
+            served, content, lambda outputs: write(JSON, outputs, served.signature, False, _about(served))
+        )
+        return None if reply is None else pack(reply, headers.get(b"accept-encoding"))
 
-    def answer(self, served: Served) -> Reply:
-        """The answer to Flask's present request."""
-        watch = Stopwatch()
-        content = request.get_data(cache=True)
-        arrays = served.reader.read(content) if request.mimetype == JSON else None
-        if arrays is None:
-            arrays = decode(load(schema.PredictRequest, read_json())["instances"], served.signature)
-        watch.lap("decode")
-        return self._finish(served, arrays, watch)
 
-    def _finish(self, served: Served, arrays: Arrays, watch: Stopwatch) -> Reply:
-        watch.lap("queue")
-        outputs = self._predictor.predict(served.version, served.signature, arrays)
-        watch.lap("predict")
-        version = served.version
-        answer = {
-            "predictions": encode(outputs, served.signature),
-            "model": version.model,
-            "version": version.number,
-        }
-        body = dumps(answer)
-        watch.lap("encode")
-        return Reply(body=body, headers=(("Content-Type", JSON), *served.headers, watch.header()))
+def _about(served: Served) -> dict[str, Any]:
+    return {"model": served.version.model, "version": served.version.number}

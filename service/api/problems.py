@@ -5,6 +5,7 @@ HTTPException   its own response (a 405 keeps its Allow header), with our body
 anything else   500, logged with its trace under the request's id; nothing of it leaves
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -29,8 +30,14 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def register_plain(routes: Blueprint, limit_bytes: int) -> None:
-    """Make some routes answer with `{"error": "..."}`, as clients of other servers' protocols expect it.
+def _sentence(error: KerasdError) -> dict[str, Any]:
+    return {"error": error.detail}
+
+
+def register_plain(
+    routes: Blueprint, limit_bytes: int, form: Callable[[KerasdError], dict[str, Any]] = _sentence
+) -> None:
+    """Make some routes answer with `{"error": "..."}`, or another form, as clients of other servers expect it.
 
     They know one status for all that is wrong in a request, 400.
     """
@@ -38,7 +45,7 @@ def register_plain(routes: Blueprint, limit_bytes: int) -> None:
     def plain(error: KerasdError) -> Response:
         status = HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else error.status
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return json_response({"error": error.detail}, status, headers)
+        return json_response(form(error), status, headers)
 
     routes.register_error_handler(KerasdError, plain)
     routes.register_error_handler(RequestEntityTooLarge, lambda error: plain(too_large(limit_bytes)))

@@ -12,22 +12,24 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import orjson
 from flask import Blueprint, Response
 
-from service.api.exchange import Arrays, Headers, Reply, Stopwatch, Work, respond
+from service.api.exchange import Answers, Arrays, Headers, Reply, respond
+from service.api.media import columns
 from service.api.operation import JSON, dumps, json_response
 from service.api.packing import read_body
 from service.api.problems import register_plain
 from service.api.versions import Served, Versions, with_successor
 from service.errors import MalformedRequest, NotFound
 from service.inference.instances import decode, decode_columns, encode
-from service.inference.predictor import Predictor
+from service.inference.predictions import Predictions
 from service.inference.signature import TensorSpec
 from service.registry.models import Models
 from service.schemas.models import LATEST, version_status
 
+#: This protocol's name among the counts.
+PROTOCOL = "tensorflow_serving"
 #: The only signature that a version has.
 SIGNATURE = "serving_default"
 METHOD = "tensorflow/serving/predict"
@@ -51,19 +53,19 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([A-Za-z][A-Za-z0-9_-]{0,63}))?:predict")
 
 
-def blueprint(versions: Versions, models: Models, predictor: Predictor, max_body_bytes: int) -> Blueprint:
+def blueprint(versions: Versions, models: Models, predictions: Predictions, max_body_bytes: int) -> Blueprint:
     """The routes that TensorFlow Serving has and kerasd has not by itself."""
     routes = Blueprint("tensorflow_serving", __name__, url_prefix="/v1/models")
     register_plain(routes, max_body_bytes)
-    rows = Rows(predictor)
+    answers = Answers(predictions, PROTOCOL)
 
     def find(name: str, which: Mapping[str, str]) -> Callable[[], Served]:
         return _finder(versions, models, name, which)
 
     def predict(name: str, **which: str) -> Response:
         """Predictions by row or by column, as they came."""
-        content = read_body(max_body_bytes)
-        return respond(with_successor(find(name, which), lambda served: rows.answer(served, content)))
+        body = _read(max_body_bytes)
+        return respond(with_successor(find(name, which), lambda served: _predict(served, body, answers)))
 
     def other_method(name: str, method: str, **which: str) -> Response:
         """Say that the version has no signature for `:classify` and `:regress`."""
@@ -90,54 +92,24 @@ def blueprint(versions: Versions, models: Models, predictor: Predictor, max_body
     return routes
 
 
-class Rows:
-    """Predictions in TensorFlow Serving's form; the front door answers those by row."""
+class RowPredictions:
+    """The hot route of TensorFlow Serving's predictions: plain rows."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+    def __init__(self, predictions: Predictions) -> None:
+        self._answers = Answers(predictions, PROTOCOL)
 
     def match(self, path: str, query: bytes) -> tuple[str, str] | None:
         found = _PATH.fullmatch(path)
         if found is None:
             return None
         name, number, label = found.groups()
-        # "latest" is no label, and says so.
+        # "latest" is no label, and Flask says so.
         return None if label == LATEST else (name, number or label or LATEST)
 
-    def read(self, served: Served, headers: Headers, content: bytes) -> Work | None:
-        if "content-encoding" in headers:
+    def answer(self, served: Served, headers: Headers, content: bytes) -> Reply | None:
+        if b"content-encoding" in headers:
             return None
-        watch = Stopwatch()
-        arrays = served.reader.read(content)
-        if arrays is None:
-            return None
-        watch.lap("decode")
-        rows = len(arrays[served.signature.inputs[0].name])
-        return Work(rows=rows, finish=lambda: self._finish(served, arrays, watch, by_column=False))
-
-    def answer(self, served: Served, content: bytes) -> Reply:
-        """The answer to a body, by row or by column, as it came."""
-        watch = Stopwatch()
-        arrays, by_column = served.reader.read(content), False
-        if arrays is None:
-            body = _read(content)
-            by_column = "inputs" in body
-            reads = decode_columns if by_column else decode
-            arrays = reads(body["inputs" if by_column else "instances"], served.signature)
-        watch.lap("decode")
-        return self._finish(served, arrays, watch, by_column=by_column)
-
-    def _finish(self, served: Served, arrays: Arrays, watch: Stopwatch, *, by_column: bool) -> Reply:
-        watch.lap("queue")
-        outputs = self._predictor.predict(served.version, served.signature, arrays)
-        watch.lap("predict")
-        if by_column:
-            named = {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in served.signature.outputs}
-            body = dumps({"outputs": named if len(named) > 1 else next(iter(named.values()))})
-        else:
-            body = dumps({"predictions": encode(outputs, served.signature)})
-        watch.lap("encode")
-        return Reply(body=body, headers=(("Content-Type", JSON), *served.headers, watch.header()))
+        return self._answers.reply_to_plain(served, content, lambda outputs: _by_row(served, outputs))
 
 
 def _finder(versions: Versions, models: Models, name: str, which: Mapping[str, str]) -> Callable[[], Served]:
@@ -167,8 +139,29 @@ def _finder(versions: Versions, models: Models, name: str, which: Mapping[str, s
     return find_or_say_so
 
 
-def _read(content: bytes) -> dict[str, Any]:
+def _predict(served: Served, body: Mapping[str, Any], answers: Answers) -> Reply:
+    if "inputs" in body:
+        return answers.reply(
+            served,
+            lambda: decode_columns(body["inputs"], served.signature),
+            lambda outputs: _reply({"outputs": columns(outputs, served.signature)}),
+        )
+    return answers.reply(
+        served, lambda: decode(body["instances"], served.signature), lambda outputs: _by_row(served, outputs)
+    )
+
+
+def _by_row(served: Served, outputs: Arrays) -> Reply:
+    return _reply({"predictions": encode(outputs, served.signature)})
+
+
+def _reply(value: dict[str, Any]) -> Reply:
+    return Reply(body=dumps(value), headers=(("Content-Type", JSON),))
+
+
+def _read(limit_bytes: int) -> dict[str, Any]:
     """The request's body, of which there is `instances` or `inputs`; other keys mean nothing here."""
+    content = read_body(limit_bytes)
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:

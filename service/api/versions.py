@@ -17,6 +17,24 @@ Result = TypeVar("Result")
 
 #: How many answers to "which version is that now" are remembered.
 _MOST_REMEMBERED = 4096
+#: How much of what is expected of an answer comes from those before the last one.
+_MEMORY_OF_PACE = 0.8
+
+
+class Pace:
+    """How long answers have lately taken in this process, in seconds, by about how long their requests were."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+
+    def note(self, size: int, seconds: float) -> None:
+        """Note how long the answer to a body of so many bytes took; earlier ones still count."""
+        kind = size.bit_length()
+        self._seconds[kind] = seconds + _MEMORY_OF_PACE * (self._seconds.get(kind, seconds) - seconds)
+
+    def expected(self, size: int) -> float | None:
+        """How long the answer to such a body will take; None before the first."""
+        return self._seconds.get(size.bit_length())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +44,7 @@ class Served:
     version: Version
     signature: Signature
     reader: PlainReader
+    pace: Pace
     #: Who answers: its number, and the hash of its weights.
     headers: tuple[tuple[str, str], ...]
 
@@ -33,7 +52,8 @@ class Served:
     def of(cls, version: Version) -> "Served":
         signature = Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
         headers = (("X-Model-Version", str(version.number)), ("X-Weights-SHA256", version.weights_sha256))
-        return cls(version=version, signature=signature, reader=PlainReader(signature), headers=headers)
+        reader = PlainReader(signature)
+        return cls(version=version, signature=signature, reader=reader, pace=Pace(), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

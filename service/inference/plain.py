@@ -26,6 +26,8 @@ _HEAD = b'{"instances":['.translate(None, _OF_NUMBERS_AND_SPACE)
 _TAIL = b"]}"
 #: Types whose every number a float64 holds, as which simdjson gives them.
 _EXACT = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
+#: Up to this, each number in a float64 becomes a finite one.
+_LARGEST = {name: float(np.finfo(name).max) for name in ("float16", "float32", "float64")}
 #: A parser keeps the memory that its largest body took, so that larger ones get a parser of their own.
 _KEPT_BYTES = 2**20
 
@@ -35,7 +37,10 @@ class PlainReader:
 
     def __init__(self, signature: Signature) -> None:
         self._spec = _only_fixed(signature)
-        self._row = b"" if self._spec is None else _brackets(tuple(size or 0 for size in self._spec.shape))
+        self._shape = () if self._spec is None else tuple(size or 0 for size in self._spec.shape)
+        self._dtype = "" if self._spec is None else self._spec.dtype
+        self._largest = _LARGEST.get(self._dtype)
+        self._row = _brackets(self._shape)
         self._parsers = threading.local()
 
     def read(self, content: bytes) -> dict[str, Array] | None:
@@ -48,8 +53,15 @@ class PlainReader:
         numbers = self._numbers(content)
         if numbers is None:
             return None
-        array = cast_exactly(numbers.reshape(rows, *(size or 0 for size in self._spec.shape)), self._spec.dtype)
-        return None if array is None else {self._spec.name: array}
+        array = self._cast(numbers)
+        return None if array is None else {self._spec.name: array.reshape(rows, *self._shape)}
+
+    def _cast(self, numbers: Array) -> Array | None:
+        """The numbers in the input's type, as `cast_exactly` gives them; None where they do not fit it."""
+        if self._largest is None:
+            return cast_exactly(numbers, self._dtype)
+        # No number that simdjson gives is infinite, but one may become so.
+        return numbers.astype(self._dtype) if abs(numbers).max() <= self._largest else None
 
     def _rows(self, content: bytes) -> int | None:
         """How many rows the body's brackets and commas are those of; None if they are not."""

@@ -15,8 +15,6 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 #: The rows that one call of an engine sees: they bound the memory of its intermediate results.
 SLICE_ROWS = 4096
-#: Other requests can well wait for as long as this.
-QUICK_SECONDS = 0.001
 
 
 class Served(Protocol):
@@ -53,11 +51,9 @@ class Predictor:
                 "The version has just been deleted. List the model's versions to see which are left."
             ) from error
 
-    def is_quick(self, version: Served, rows: int) -> bool:
-        """Whether so many rows take so little time, as far as is known, that nothing need wait for them in a thread."""
-        session = self._sessions.loaded(version.id) if version.engine == "onnxruntime" else None
-        expected = None if session is None else session.expected_seconds(rows)
-        return expected is not None and expected < QUICK_SECONDS
+    def is_loaded(self, version: Served) -> bool:
+        """Whether the version's answers need neither a file nor another process."""
+        return version.engine == "onnxruntime" and self._sessions.loaded(version.id) is not None
 
     def _predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
         rows = len(arrays[signature.inputs[0].name])

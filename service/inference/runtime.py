@@ -5,7 +5,6 @@ quickly and no fork ever follows the import.
 """
 
 import threading
-import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ import numpy as np
 
 #: ONNX Runtime's own scale: 3 lets errors through and leaves warnings out.
 _ERRORS_ONLY = 3
-#: How much of what is expected of a call comes from the calls before the last one.
-_MEMORY_OF_PACE = 0.9
 
 
 class Session:
@@ -31,21 +28,10 @@ class Session:
             path, sess_options=_options(onnxruntime), providers=["CPUExecutionProvider"]
         )
         self._outputs = [output.name for output in self._session.get_outputs()]
-        # Seconds that a call has lately taken, by the number of bits of its number of rows.
-        self._pace: dict[int, float] = {}
 
     def run(self, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Predict a batch: arrays by input name, each (rows, *shape), give arrays by output name."""
-        started = time.perf_counter()
-        outputs = dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
-        seconds = time.perf_counter() - started
-        size = len(outputs[self._outputs[0]]).bit_length()
-        self._pace[size] = seconds + _MEMORY_OF_PACE * (self._pace.get(size, seconds) - seconds)
-        return outputs
-
-    def expected_seconds(self, rows: int) -> float | None:
-        """How long a call with about so many rows takes, as earlier ones have shown; None before the first."""
-        return self._pace.get(rows.bit_length())
+        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
 
 
 class Sessions:
