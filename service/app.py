@@ -36,6 +36,7 @@ from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
 from service.inference.statistics import PredictionStatistics
 from service.inference.tensorflow_client import TensorFlowClient
+from service.inference.warmer import Warmer
 from service.log import configure
 from service.registry.aliases import Aliases
 from service.registry.database import Database
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
 def create_front_door() -> FrontDoor:
     """The web process's ASGI application: the Flask application, and in front of it the way for predictions."""
     parts = _parts(Settings.from_environment())
+    Warmer(parts.database, Models(parts.database), parts.predictor, parts.settings.session_budget_bytes).start()
     return FrontDoor(
         _flask(parts, lambda: datetime.now(UTC)),
         parts.versions,

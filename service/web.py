@@ -1,6 +1,7 @@
 """gunicorn's settings: `gunicorn -c python:service.web "service.app:create_front_door()"` reads the names below."""
 
 import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,12 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: object) -> None:
-    """Make pauses of the garbage collector rare (runs in each worker, once the application is loaded)."""
+    """Make pauses rare and short (runs in each worker, once the application is loaded)."""
     # A full collection walks every module and schema that was imported, some tens of milliseconds in the middle of a
     # prediction of two. What is loaded by now lives as long as the worker: freeze takes it out of the walk, and the
     # higher thresholds make a collection follow thousands of requests, not some dozens.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+    # A thread that reads a large body must not keep the event loop waiting for longer than a prediction takes.
+    sys.setswitchinterval(0.0005)

@@ -22,6 +22,8 @@ ORDER = (
     ("schemas",),
     ("api",),
     ("app",),
+    ("acceptor",),
+    ("worker",),
     ("serve", "web"),
     ("cli",),
 )
@@ -57,6 +59,10 @@ HOMES = {
     # Beside data sets, the bodies and answers of predictions can be Arrow tables and CSV.
     "pyarrow": ("service/data/", "service/inference/"),
     "ijson": ("service/data/",),
+    "simdjson": ("service/inference/plain.py",),
+    "a2wsgi": ("service/api/door.py",),
+    "uvicorn": ("service/worker.py",),
+    "uvicorn_worker": ("service/worker.py",),
     "keras": KERAS,
     "tensorflow": KERAS,
     "tf2onnx": KERAS,

@@ -64,11 +64,14 @@ def counts(predictions: Predictions) -> tuple[int, ...]:
 
 def test_an_answer_is_counted_with_its_rows_and_times(predictions: Predictions) -> None:
     """One execution a slice, and every stage takes some time."""
-    answer = predictions.answer(Version(), SIGNATURE, "native", rows(SLICE_ROWS + 1), lambda outputs: outputs["y"])
+    answer, timings = predictions.answer(
+        Version(), SIGNATURE, "native", rows(SLICE_ROWS + 1), lambda outputs: outputs["y"]
+    )
     np.testing.assert_array_equal(answer, np.zeros((SLICE_ROWS + 1, 2)))
     (counted,) = predictions.statistics.all()
     assert (counted.rows, counted.executions) == (SLICE_ROWS + 1, 2)
-    assert min(counted.read, counted.infer, counted.write) > 0
+    assert (counted.read, counted.infer, counted.write) == (timings.read, timings.infer, timings.write)
+    assert min(timings.read, timings.infer, timings.write) > 0
     assert counted.durations[0] == counted.read + counted.infer + counted.write
 
 
