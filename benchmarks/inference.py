@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Machine, describe
+from benchmarks.machine import SERVING_LIBRARIES, Machine, describe
 from benchmarks.serving.bars import judge
 from benchmarks.serving.environments import NotInstalled, python_of
 from benchmarks.serving.load import MISSING, is_installed
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not is_installed():
         command.error(MISSING)
     adopt_orphans()
-    plan, machine = plan_of(given), describe()
+    plan, machine = plan_of(given), describe(SERVING_LIBRARIES, java=False)
     install(given.servers)
     with tempfile.TemporaryDirectory(prefix="bench-inference-") as folder:
         print("kerasd trains what is served", file=sys.stderr)

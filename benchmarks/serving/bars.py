@@ -125,8 +125,13 @@ def _alone(network: str) -> Iterator[Bar]:
 
 
 def judge(readings: Readings) -> list[Verdict]:
-    """A verdict for each bar of the networks that were part of the run."""
-    return [_verdict(bar, readings) for network in readings.networks() for bar in bars(network)]
+    """A verdict for each bar whose network and servers were part of the run."""
+    return [
+        _verdict(bar, readings)
+        for network in readings.networks()
+        for bar in bars(network)
+        if {"kerasd", bar.peer or "kerasd"} <= readings.servers(network)
+    ]
 
 
 def _verdict(bar: Bar, readings: Readings) -> Verdict:

@@ -57,12 +57,13 @@ class Client:
         poll(lambda: self._has_progress(job_id), JOB_SECONDS)
         try:
             yield
-            ended = self._in_state(job_id, TERMINAL)
         finally:
-            self._checked("POST", f"/v1/jobs/{job_id}/cancel")
-            poll(lambda: self._in_state(job_id, TERMINAL), JOB_SECONDS)
+            ended = self._in_state(job_id, TERMINAL)
+            if not ended:
+                self._checked("POST", f"/v1/jobs/{job_id}/cancel")
+                poll(lambda: self._in_state(job_id, TERMINAL), JOB_SECONDS)
         if ended:
-            raise RuntimeError(f"The job ended as {ended['status']} before the reading did.")
+            raise RuntimeError(f"The job ended as {ended['status']} before the reading did: {ended['failure']}")
 
     def submit(self, submission: dict[str, Any]) -> str:
         return str(self._checked("POST", "/v1/jobs", json=submission)["id"])

@@ -3,6 +3,7 @@
 Each part stands by itself, so that one that fails costs no other.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def measure(server: Server, served: Served, origin: Origin, plan: Plan, readings
 
 def _measure(server: Server, served: Served, origin: Origin, plan: Plan, readings: Readings, folder: Path) -> None:
     port, python = free_port(), python_of(server.environment)
-    variables = _variables(server, served, origin, port)
+    variables = {**_variables(server, served, origin, port), "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
 
     def words(command: tuple[str, ...]) -> list[str]:
         return [word.format(python=python, port=port, folder=folder) for word in command]

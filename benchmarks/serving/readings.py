@@ -71,10 +71,9 @@ class Readings:
         """The networks of the run, in its order."""
         return list(dict.fromkeys(network for _, network, _ in [*self.values, *self.absences]))
 
-    def absence(self, server: str, network: str) -> str | None:
-        """Why a server has no readings at all, or the first reason of a part that is missing."""
-        reasons = [reason for (name, of, _), reason in self.absences.items() if (name, of) == (server, network)]
-        return reasons[0] if reasons else None
+    def servers(self, network: str) -> set[str]:
+        """Those that were part of the run, whether or not anything was read."""
+        return {server for server, of, _ in [*self.values, *self.absences] if of == network}
 
     def best_binary(self, server: str, network: str, rows: int) -> tuple[float, str] | None:
         """The faster of the binary forms, with its name."""

@@ -7,6 +7,7 @@ from benchmarks.machine import Machine
 from benchmarks.report import Row, markdown_table, plain_table
 from benchmarks.serving import readings as quantity
 from benchmarks.serving.bars import Verdict, judge
+from benchmarks.serving.environments import ONNXRUNTIME, REQUIREMENTS
 from benchmarks.serving.memory import MIB
 from benchmarks.serving.networks import NETWORKS
 from benchmarks.serving.plan import Plan
@@ -58,6 +59,7 @@ def report(readings: Readings, machine: Machine, plan: Plan, *, markdown: bool) 
     draw = markdown_table if markdown else plain_table
     sections = [
         f"Measured on {machine.sentence()}\n"
+        f"{peers(readings)}"
         f"Medians of {plan.rounds} round(s), and from least to greatest; readings of {plan.seconds:g} s."
     ]
     for network in readings.networks():
@@ -65,6 +67,13 @@ def report(readings: Readings, machine: Machine, plan: Plan, *, markdown: bool) 
     verdicts = judge(readings)
     sections += ["Bars:", draw(bar_table(verdicts)), "\n".join(remarks(readings))]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def peers(readings: Readings) -> str:
+    """The releases of the peers that were part of the run, as a line; empty where there was none."""
+    servers = {server for network in readings.networks() for server in readings.servers(network)}
+    releases = [REQUIREMENTS[name][0].replace("==", " ") for name in REQUIREMENTS if name in servers]
+    return f"Peers: {', '.join(releases)}; all with {ONNXRUNTIME.replace('==', ' ')}.\n" if releases else ""
 
 
 def _network_sections(
@@ -103,7 +112,7 @@ def latency_columns(plan: Plan) -> tuple[Column, ...]:
 
 def server_table(readings: Readings, network: str, columns: Sequence[Column]) -> list[Row]:
     """A heading and a row for each server of the run; columns that nobody filled are left out, and so may be all."""
-    asked = {server for server, of, _ in [*readings.values, *readings.absences] if of == network}
+    asked = readings.servers(network)
     filled = [
         column for column in columns if any((name, network, column.quantity) in readings.values for name in asked)
     ]
@@ -113,7 +122,9 @@ def server_table(readings: Readings, network: str, columns: Sequence[Column]) ->
     for server in SERVERS.values():
         if server.name in asked:
             cells = [cell(readings, server.name, network, column) for column in filled]
-            rows.append([server.title, *cells])
+            # A floor is not asked for many rows.
+            if any(text != "-" for text in cells):
+                rows.append([server.title, *cells])
     return rows
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.processes import environment
 from benchmarks.serving.dialects import Answer, Call
-from benchmarks.serving.memory import cpu_seconds, descendants
+from benchmarks.serving.memory import command_line, cpu_seconds, descendants
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -134,19 +134,27 @@ def is_ok(port: int, path: str) -> bool:
 
 
 def _end(process: "subprocess.Popen[bytes]", others: set[int]) -> None:
-    """Ask it to end, then end by force what is left below this process and was not there before."""
+    """Ask it to end, then end by force what it left: below this process, or of those that it had started before."""
+    known = {pid: command_line(pid) for pid in descendants(process.pid)}
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
     # A process that is ended may have started another one meanwhile.
-    while left := [pid for pid in descendants(os.getpid()) if pid not in others]:
+    while left := _left(known, others):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
         for pid in left:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(POLL_SECONDS)
+
+
+def _left(known: Mapping[int, str], others: set[int]) -> set[int]:
+    """Processes that are below this one and were not before, and known ones that still run the same command."""
+    adopted = {pid for pid in descendants(os.getpid()) if pid not in others}
+    return adopted | {pid for pid, line in known.items() if line and command_line(pid) == line}
 
 
 def _tail(log: Path) -> str:

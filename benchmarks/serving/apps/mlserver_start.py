@@ -27,4 +27,4 @@ if __name__ == "__main__":
     model = {"name": "network", "implementation": "benchmarks.serving.apps.mlserver_onnx.OnnxNetwork"}
     Path("settings.json").write_text(json.dumps(settings), encoding="utf-8")
     Path("model-settings.json").write_text(json.dumps(model), encoding="utf-8")
-    os.execv(sys.executable, [sys.executable, "-m", "mlserver", "start", "."])
+    os.execv(sys.executable, [sys.executable, str(Path(sys.executable).with_name("mlserver")), "start", "."])
