@@ -6,6 +6,7 @@ loop: every round measures every network with every server once, so that a machi
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -128,4 +129,6 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
+    # Ending by an exception lets the servers be ended and the temporary folders be removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

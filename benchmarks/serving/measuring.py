@@ -18,6 +18,7 @@ from benchmarks.serving.environments import NotInstalled, python_of
 from benchmarks.serving.kerasd import settings
 from benchmarks.serving.load import LoadFailed
 from benchmarks.serving.memory import descendants, memory, web_processes, web_workers
+from benchmarks.serving.networks import MOST_ROWS
 from benchmarks.serving.origin import Origin, Served
 from benchmarks.serving.plan import Part, Plan
 from benchmarks.serving.readings import Readings
@@ -28,7 +29,6 @@ from benchmarks.serving.subject import Subject, check
 START = "start"
 #: The single-row requests before anything is read, in which every worker comes to load the network.
 FIRST_CONNECTIONS, FIRST_SECONDS = 16, 2.0
-MOST_ROWS = 1000
 
 
 def measure(server: Server, served: Served, origin: Origin, plan: Plan, readings: Readings) -> None:
@@ -105,6 +105,8 @@ def _parts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     if subject.server.answers_batches and Part.ROWS in wanted:
         for rows in subject.served.network.row_connections:
             yield f"{Part.ROWS} {rows}", partial(_rows, subject, quantity.JSON, subject.server.json, rows)
+        if subject.server.flat_json:
+            yield f"{Part.ROWS} flat", partial(_rows, subject, quantity.FLAT_JSON, subject.server.flat_json, MOST_ROWS)
     if subject.server.answers_batches and Part.BINARY in wanted:
         for form, dialect in subject.server.binary.items():
             yield f"{Part.BINARY} {form}", partial(_rows, subject, form, dialect, MOST_ROWS)

@@ -16,7 +16,8 @@ WEB_START, WORKER_READY_RSS, WORKER_RSS, WEB_PSS, WEB_RSS = (
 )
 COLD_FIRST, COLD_TENTH = "cold_first", "cold_tenth"
 IDLE_P99, BUSY_P99, IDLE_RATE, BUSY_RATE = "idle_p99", "busy_p99", "idle_rate", "busy_rate"
-JSON = "json"
+#: Forms of a body of many rows; all others are binary.
+JSON, FLAT_JSON = "json", "flat json"
 
 
 def rate(connections: int) -> str:
@@ -35,7 +36,7 @@ def p99(connections: int) -> str:
 
 
 def rows_rate(rows: int, form: str = JSON) -> str:
-    """Rows a second in bodies of so many rows; `form` is JSON or the name of a binary one."""
+    """Rows a second in bodies of so many rows; `form` is one of JSON or the name of a binary one."""
     return f"rows {form}@{rows}"
 
 
@@ -83,7 +84,7 @@ class Readings:
             if (name, of) == (server, network) and quantity.startswith("rows ") and quantity.endswith(f"@{rows}")
             if (median := self.median(server, network, quantity)) is not None
         ]
-        return max((form for form in forms if form[1] != JSON), default=None)
+        return max((form for form in forms if form[1] not in (JSON, FLAT_JSON)), default=None)
 
     def to_json(self) -> dict[str, Any]:
         return {

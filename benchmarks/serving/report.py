@@ -35,6 +35,7 @@ SIZE_COLUMNS = (
 ROW_COLUMNS = (
     Column(heading="JSON of 100", quantity=quantity.rows_rate(100)),
     Column(heading="JSON of 1000", quantity=quantity.rows_rate(1000)),
+    Column(heading="flat JSON of 1000", quantity=quantity.rows_rate(1000, quantity.FLAT_JSON)),
     Column(heading="Open Inference bytes of 1000", quantity=quantity.rows_rate(1000, "open inference")),
     Column(heading=".npy of 1000", quantity=quantity.rows_rate(1000, "npy")),
 )

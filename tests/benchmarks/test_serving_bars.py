@@ -60,6 +60,7 @@ def test_the_faster_of_the_binary_forms_counts() -> None:
     """JSON is none of them."""
     own = {
         quantity.rows_rate(1000): [100.0],
+        quantity.rows_rate(1000, quantity.FLAT_JSON): [900.0],
         quantity.rows_rate(1000, "npy"): [700.0],
         quantity.rows_rate(1000, "open inference"): [400.0],
     }
