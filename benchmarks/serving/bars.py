@@ -11,7 +11,7 @@ from benchmarks.serving.servers import SERVERS, Kind
 
 #: What a quantity is called where the faster of the binary forms is meant.
 BEST_BINARY = "best binary"
-#: A bar on a model server is one on the best of all that were measured.
+#: Each of them has bars of its own.
 MODEL_SERVERS = tuple(server.name for server in SERVERS.values() if server.kind is Kind.MODEL_SERVER)
 
 
