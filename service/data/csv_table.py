@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -80,26 +81,25 @@ def _finite_rows(batch: Any) -> np.ndarray[Any, Any]:
     return rows
 
 
-def cell_faults(file: BinaryIO, header: list[str]) -> Iterator[Fault]:
+def cell_faults(file: BinaryIO, header: list[str], skip: int = 0, most: int | None = None) -> Iterator[Fault]:
     """Yield what is wrong, cell by cell, once the fast pass has shown that something is; from the file's beginning.
 
-    The JSON Pointers see the file as a list of objects: /16/price is the price in the 17th row.
+    The first `skip` rows are known to be good, and of the others no more than `most` are looked at. The JSON Pointers
+    see the file as a list of objects: /16/price is the price in the 17th row.
     """
     lines = _lines(file)
     next(lines)
     reader = csv.reader(lines)
     try:
-        yield from _record_faults(reader, header)
+        yield from _record_faults(reader, header, skip, most)
     except csv.Error as error:
         detail = f"Line {reader.line_num + 1} cannot be split into cells ({error}); correct its quotes."
         yield Fault(pointer="", detail=detail)
 
 
-def _record_faults(reader: Any, header: list[str]) -> Iterator[Fault]:
-    row = 0
-    for record in reader:
-        if not record:
-            continue
+def _record_faults(reader: Any, header: list[str], skip: int, most: int | None) -> Iterator[Fault]:
+    records = (record for record in reader if record)
+    for row, record in islice(enumerate(records), skip, None if most is None else skip + most):
         place = f"row {row + 1} (line {reader.line_num + 1} of the file)"
         if len(record) != len(header):
             detail = f"{len(record)} cells came in {place}; the header names {len(header)}. Make them match."
@@ -110,7 +110,6 @@ def _record_faults(reader: Any, header: list[str]) -> Iterator[Fault]:
                     came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
                     detail = f"{came} came in {place}, column {name!r}; a finite number was expected. Correct it."
                     yield Fault(pointer=f"/{row}/{escape(name)}", detail=detail)
-        row += 1
 
 
 def _check_names(names: list[str]) -> None:

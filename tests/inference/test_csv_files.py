@@ -73,6 +73,13 @@ def test_bad_text_is_told(text: str, signature: Signature, pointer: str, words: 
     assert words in caught.value.faults[0].detail
 
 
+def test_a_fault_far_below_is_found() -> None:
+    """Though only rows near it are looked at, its number is that of the whole file."""
+    text = b"a,b\n" + b"1,2\n\n" * 400_000 + b"1,x\n"
+    with pytest.raises(Invalid, match=r"The text 'x' came in row 400001 .line 800002 of the file., column 'b'"):
+        read_csv(text, one(2))
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfea", b"a,b\n1,\xff\n"])
 def test_what_is_no_utf8_is_malformed(content: bytes) -> None:
     """In the header and below it."""
