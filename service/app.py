@@ -14,6 +14,7 @@ from service.api import (
     aliases,
     catalog,
     datasets,
+    exports,
     health,
     jobs,
     models,
@@ -38,6 +39,8 @@ from service.registry.models import Models
 from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import ring
+from service.training.errands import Errands
+from service.training.exports import Exports
 from service.training.submission import Submissions
 
 #: How long a request waits for the TensorFlow process, in seconds.
@@ -81,6 +84,8 @@ def _register_blueprints(
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
+    errands = Errands(settings.errand_socket)
+    app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)

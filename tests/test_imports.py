@@ -31,8 +31,10 @@ KERAS = (
     "service/architecture/build.py",
     "service/architecture/generate_catalog.py",
     "service/architecture/stored.py",
+    "service/inference/comparison.py",
     "service/inference/conversion.py",
     "service/inference/export.py",
+    "service/inference/formats.py",
     "service/inference/template.py",
     "service/inference/tensorflow_child.py",
     *(
