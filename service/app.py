@@ -14,6 +14,7 @@ from service.api import (
     aliases,
     catalog,
     datasets,
+    evaluations,
     exports,
     health,
     jobs,
@@ -40,6 +41,7 @@ from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import ring
 from service.training.errands import Errands
+from service.training.evaluations import Evaluations
 from service.training.exports import Exports
 from service.training.submission import Submissions
 
@@ -86,6 +88,7 @@ def _register_blueprints(
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
     errands = Errands(settings.errand_socket)
     app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
+    app.register_blueprint(evaluations.blueprint(model_rows, Evaluations(dataset_rows, dataset_store, files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)

@@ -28,6 +28,7 @@ TAGS = {
     "models": "Trained models and their versions.",
     "aliases": "Names for versions, which move without a client noticing.",
     "predictions": "Answers from trained models.",
+    "evaluations": "How good trained models are.",
     "exports": "Trained models as files for other programs.",
     "catalog": "All that an architecture, `compile` and `fit` can name.",
     "health": "For load balancers and containers.",

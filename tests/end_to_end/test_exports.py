@@ -1,10 +1,8 @@
 """Versions as files for other programs, each of which answers as the version does."""
 
 import io
-import threading
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
