@@ -61,7 +61,7 @@ class Evaluations:
     ) -> dict[str, Any]:
         return {
             "folder": str(self._files.version(version.id).absolute()),
-            "compile": version.compile,
+            "compile": version.compile or None,
             "data_folder": str(folder.absolute()),
             "arrays": [facts.to_json() for facts in arrays],
             "batch_size": question.batch_size,
@@ -131,7 +131,8 @@ def _pointer(facts: ArrayFacts) -> str:
 
 def _placed(fault: Fault, question: Question) -> Fault:
     """What is wrong with stored data stands nowhere in the body but where they are named."""
-    return fault if question.dataset is None else replace(fault, pointer="/dataset")
+    stored = question.dataset is not None and question.data is None
+    return replace(fault, pointer="/dataset") if stored else fault
 
 
 def _headline(faults: Sequence[Fault]) -> str:
