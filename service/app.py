@@ -15,6 +15,8 @@ from service.api import (
     aliases,
     catalog,
     datasets,
+    evaluations,
+    exports,
     health,
     invocations,
     jobs,
@@ -46,6 +48,9 @@ from service.registry.models import Models
 from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import ring
+from service.training.errands import Errands
+from service.training.evaluations import Evaluations
+from service.training.exports import Exports
 from service.training.submission import Submissions
 
 #: How long a request waits for the TensorFlow process, in seconds.
@@ -132,6 +137,9 @@ def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime])
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(versions, asked, limit))
+    errands = Errands(settings.errand_socket)
+    app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
+    app.register_blueprint(evaluations.blueprint(versions, Evaluations(dataset_rows, dataset_store, files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, asked, limit))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)

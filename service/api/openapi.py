@@ -28,6 +28,8 @@ TAGS = {
     "models": "Trained models and their versions.",
     "aliases": "Names for versions, which move without a client noticing.",
     "predictions": "Answers from trained models.",
+    "evaluations": "How good trained models are.",
+    "exports": "Trained models as files for other programs.",
     "catalog": "All that an architecture, `compile` and `fit` can name.",
     "metrics": "For operators.",
     "health": "For load balancers and containers.",
@@ -132,6 +134,8 @@ def _responses(contract: Operation) -> dict[str, Any]:
         success["content"] = {JSON: {"schema": contract.answer}}
     for media_type in contract.also_answers:
         success.setdefault("content", {})[media_type] = {"schema": {"type": "string"}}
+    if contract.downloads:
+        success["content"] = {media: {"schema": {"type": "string"}} for media in contract.downloads}
     if contract.status in (201, 202):
         success["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where to look from now on."}}
     if contract.answer_headers:
@@ -139,6 +143,8 @@ def _responses(contract: Operation) -> dict[str, Any]:
             name: {"schema": {"type": "string"}, "description": text} for name, text in contract.answer_headers.items()
         }
     responses = {str(contract.status): success}
+    if contract.downloads:
+        responses["304"] = {"description": "The client has this file already."}
     if contract.dry_answer is not None:
         responses["200"] = {"description": "Nothing was queued.", "content": {JSON: {"schema": contract.dry_answer}}}
     for error in sorted(contract.raises, key=lambda error: error.status):
