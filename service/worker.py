@@ -58,14 +58,15 @@ class WebProtocol(HttpToolsProtocol):
                 self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
+        # What ASGI needs besides is made when ASGI is to answer.
         self._in_head = True
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         self._expected = self._expects()
         if self._expected is None:
-            super().on_headers_complete()
+            self._begin_asgi()
 
     def on_body(self, body: bytes) -> None:
         if self._expected is None:
@@ -83,9 +84,16 @@ class WebProtocol(HttpToolsProtocol):
         if answer is not None:
             self._write(answer)
             return
-        super().on_headers_complete()
+        self._begin_asgi()
         super().on_body(content)
         super().on_message_complete()
+
+    def _begin_asgi(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def _expects(self) -> object | None:
         """What the application makes of a request that nothing stands before, and nothing else is to be done for."""

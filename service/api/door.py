@@ -12,9 +12,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
@@ -43,8 +42,7 @@ _MOST_SEEN = 1024
 _NEVER_REFUSED = "/health/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A request for predictions: by which route, and of which version."""
 
     route: HotRoute
@@ -160,25 +158,32 @@ class FrontDoor:
 
     def _answer(self, call: _Call, content: bytes) -> Reply | None:
         """The reply to a request in the common form; runs in a thread."""
+
+        def answer(served: Served) -> Reply | None:
+            if not self._predictor.is_loaded(served.version):
+                # What is loaded only now takes longer than it ever will again, and is no measure.
+                return self._reply(call, served, content)
+            return self._timed(call, served, content)
+
         try:
-            return self._versions.use(call.name, call.wanted, lambda served: self._timed(call, served, content))
+            return self._versions.use(call.name, call.wanted, answer)
         except KerasdError:
             return None
 
     def _timed(self, call: _Call, served: Served, content: bytes) -> Reply | None:
-        # What is loaded only now takes longer than it ever will again.
-        counts = self._predictor.is_loaded(served.version)
         started = perf_counter()
+        reply = self._reply(call, served, content)
+        served.pace.note(len(content), perf_counter() - started)
+        return reply
+
+    def _reply(self, call: _Call, served: Served, content: bytes) -> Reply | None:
         try:
-            reply = call.route.answer(served, call.headers, content)
+            return call.route.answer(served, call.headers, content)
         except NotFound:
             raise
         except Exception:
             # Whatever is wrong, Flask says it, and logs it where that is due.
             return None
-        if counts:
-            served.pace.note(len(content), perf_counter() - started)
-        return reply
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Flask answer; a small body is waited for before."""
