@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -123,8 +124,8 @@ class FrontDoor:
             return None
         if reply is None:
             return None
-        head = "".join([f"{name}: {value}\r\n" for name, value in self._headers(reply)])
-        return head.encode("latin-1"), reply.body
+        # Most of the headers are the same as last time.
+        return _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids)), reply.body
 
     def close(self) -> None:
         """End the threads."""
@@ -209,17 +210,27 @@ class FrontDoor:
             self._inside -= 1
 
     async def _send(self, reply: Reply, send: Send) -> None:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(reply)]
+        head = _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids))
+        headers = [tuple(line.split(b": ", 1)) for line in head.splitlines()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-
-    def _headers(self, reply: Reply) -> tuple[tuple[str, str], ...]:
-        return (*reply.headers, ("Content-Length", str(len(reply.body))), ("X-Request-Id", next(self._ids)))
 
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": refusal.body})
+
+
+@lru_cache(maxsize=1024)
+def _encoded(*parts: tuple[tuple[str, str], ...]) -> bytes:
+    """Headers as they are sent."""
+    return "".join([f"{name}: {value}\r\n" for part in parts for name, value in part]).encode("latin-1")
+
+
+def _own_headers(reply: Reply, request_id: str) -> bytes:
+    """The headers that no other reply has, as they are sent."""
+    timing = "" if reply.timings is None else f"Server-Timing: {reply.timings.header()}\r\n"
+    return f"{timing}Content-Length: {len(reply.body)}\r\nX-Request-Id: {request_id}\r\n".encode("latin-1")
 
 
 def _size(headers: Headers) -> int | None:
