@@ -26,8 +26,8 @@ _HEAD = b'{"instances":['.translate(None, _OF_NUMBERS_AND_SPACE)
 _TAIL = b"]}"
 #: Types whose every number a float64 holds, as which simdjson gives them.
 _EXACT = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
-#: Up to this, each number in a float64 becomes a finite one.
-_LARGEST = {name: float(np.finfo(name).max) for name in ("float16", "float32")}
+#: Up to this, each number becomes a finite one, and a whole number is rounded once: a float64 holds it exactly.
+_LARGEST = {name: min(float(np.finfo(name).max), 2.0**53) for name in ("float16", "float32")}
 #: A parser keeps the memory that its largest body took, so that larger ones get a parser of their own.
 _KEPT_BYTES = 2**20
 
@@ -60,9 +60,10 @@ class PlainReader:
         """The numbers in the input's type, as `cast_exactly` gives them; None where they do not fit it."""
         if self._largest is None:
             return cast_exactly(numbers, self._dtype)
-        # No number that simdjson gives is infinite, but one may become so. Where the sum of the squares is small, all
-        # are; that is the quickest to find out.
-        small = numbers.dot(numbers) <= self._largest * self._largest or abs(numbers).max() <= self._largest
+        # No number that simdjson gives is infinite, but one may become so, or may have been rounded. Where the sum of
+        # the squares is small, all are; that is the quickest to find out.
+        with np.errstate(over="ignore"):
+            small = numbers.dot(numbers) <= self._largest * self._largest or abs(numbers).max() <= self._largest
         return numbers.astype(self._dtype) if small else None
 
     def _rows(self, content: bytes) -> int | None:
