@@ -76,7 +76,7 @@ class WebProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._heard, self._in_head, self._upgrading = False, True, False
-        self._head_bytes, self._came, self._unsent = 0, 0, 0
+        self._first_bytes, self._more_bytes, self._came, self._unsent = 0, 0, 0, 0
         self._mistake: str | None = None
         self._express: Express | None = self.app if hasattr(self.app, "answer_at_once") else None
         self._expected: object | None = None
@@ -93,11 +93,11 @@ class WebProtocol(HttpToolsProtocol):
             return
         self._heard = True
         self._unset_keepalive_if_required()
-        self._head_bytes += len(data)
         self._came = len(data)
+        self._more_bytes += self._came
         try:
             self.parser.feed_data(data)
-            if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            if self._in_head and self._is_too_long():
                 raise _HeadTooLong
         except httptools.HttpParserUpgrade as upgrade:
             self._go_on_without_upgrade(data[upgrade.args[0] :])
@@ -106,13 +106,12 @@ class WebProtocol(HttpToolsProtocol):
             self.send_400_response("The request is not HTTP." if too_long is None else str(too_long))
 
     def on_message_begin(self) -> None:
-        # What ASGI needs besides is made when ASGI is to answer. The piece in which a head begins is counted only where
-        # the head ends in it, too: a body may come before.
-        self._in_head, self._head_bytes = True, 0
+        # What ASGI needs besides is made when ASGI is to answer.
+        self._in_head, self._first_bytes, self._more_bytes = True, self._came, 0
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        if self._head_bytes + self._came > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES:
+        if self._is_too_long():
             raise _HeadTooLong
         self._in_head, self._upgrading = False, self.parser.should_upgrade()
         if self._upgrading:
@@ -179,8 +178,12 @@ class WebProtocol(HttpToolsProtocol):
             return None
         return self._express.expects(self.url, self.headers)
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+    def _is_too_long(self) -> bool:
+        """Whether the head is, as far as it is known; what came with its beginning may have been another's body."""
+        if self._first_bytes + self._more_bytes <= MAX_HEAD_BYTES:
+            return False
+        known = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return known > MAX_HEAD_BYTES or (self._in_head and self._more_bytes - self._came > MAX_HEAD_BYTES)
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """Read the request again as if it had not asked for another protocol: the parser would not read its body."""

@@ -34,6 +34,7 @@ class Published:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.settings = Settings(data=folder, **settings)
+        folder.mkdir(exist_ok=True)
         upgrade(self.settings.database)
         self._files = FileStore(folder)
         self._dataset = a_dataset()
