@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import httptools
@@ -73,6 +73,11 @@ class WebProtocol(HttpToolsProtocol):
     #: All connections of a process have one.
     _outbox = Outbox()
 
+    def __init__(self, *given: Any, at_end: Callable[[], None] = lambda: None) -> None:
+        """Serve one connection, and call `at_end` once it has ended."""
+        super().__init__(*given)
+        self._at_end = at_end
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._heard, self._in_head, self._upgrading = False, True, False
@@ -86,6 +91,7 @@ class WebProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look_again.cancel()
         super().connection_lost(exc)
+        self._at_end()
 
     def data_received(self, data: bytes) -> None:
         if self._mistake is not None:
@@ -241,15 +247,18 @@ class FairServer(Server):
 
     async def on_tick(self, counter: int) -> bool:
         should_exit = await super().on_tick(counter)
-        if not should_exit:
-            self._loads.tell(self._worker, self._count())
+        self._tell()
         return should_exit
 
     def _acceptor(self, listener: socket.socket) -> Acceptor:
         return Acceptor(listener, self._protocol, self._count, self._loads, self._worker)
 
     def _protocol(self) -> WebProtocol:
-        return WebProtocol(self.config, self.server_state, self.lifespan.state)
+        return WebProtocol(self.config, self.server_state, self.lifespan.state, at_end=self._tell)
+
+    def _tell(self) -> None:
+        if not self.should_exit:
+            self._loads.tell(self._worker, self._count())
 
     def _count(self) -> int:
         return len(self.server_state.connections)

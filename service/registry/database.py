@@ -104,9 +104,9 @@ class Database:
             return None
 
     def _new_watch(self) -> tuple[int, sqlite3.Cursor]:
-        place, options = self._own_engine().dialect.create_connect_args(self._url)
-        own = {"timeout": 0.0, "isolation_level": None, "check_same_thread": False}
-        watch = sqlite3.connect(*place, **{**options, **own}).cursor()
+        place, given = self._own_engine().dialect.create_connect_args(self._url)
+        options: dict[str, Any] = {**given, "timeout": 0.0, "isolation_level": None, "check_same_thread": False}
+        watch = sqlite3.connect(str(place[0]), **options).cursor()
         return self._watches.setdefault(os.getpid(), (next(self._watch_numbers), watch))
 
     def checkpoint(self, *, truncate: bool = True) -> bool:
