@@ -156,7 +156,7 @@ LAYER = ("config", "layers", 1)
         (change((*LAYER, "registered_name"), "mine>Dense"), "/config/layers/1", "comes from"),
         (change((*LAYER, "config"), "x"), "/config/layers/1", "no `config`"),
         (change((*LAYER, "class_name"), "Lambda"), "/config/layers/1/class_name", "There is no layer"),
-        (change((*LAYER, "class_name"), "Sequential"), "/config/layers/1/class_name", "There is no layer"),
+        (change((*LAYER, "class_name"), "Sequential"), "/config/layers/1/class_name", "stands here as a layer"),
         (change((*LAYER, "config", "use_bias"), 1), "/config/layers/1/config/use_bias", "true or false"),
         (change(("config", "layers", 0, "config", "sparse"), True), "/config/layers/0/config/sparse", "dense arrays"),
         (
@@ -204,6 +204,25 @@ def test_a_call_s_own_arguments_are_a_fault() -> None:
     assert [fault.pointer for fault in faults] == [
         "/architecture/config/layers/1/inbound_nodes/0/kwargs/use_causal_mask"
     ]
+
+
+def test_a_call_s_own_arguments_by_place_are_a_fault() -> None:
+    """Said without a name, `training=True` would be lost just the same; Keras itself writes tensors only."""
+    x = keras.Input((3,), name="x")
+    model = json.loads(keras.Model(x, layers.Dropout(0.5, name="drop")(x)).to_json())
+    args = model["config"]["layers"][1]["inbound_nodes"][0]["args"]
+    args.append(False)
+    assert read(model)[1] == []
+    args.append(True)
+    assert [fault.pointer for fault in read(model)[1]] == ["/architecture/config/layers/1/inbound_nodes/0/args"]
+
+
+def test_a_model_in_a_model_is_a_fault() -> None:
+    """Its layers would have to be put in its place, which is said."""
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    _, faults = read(keras.Sequential([keras.Input((3,)), inner]).to_json())
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/class_name"]
+    assert "Put its layers in its place" in faults[0].detail
 
 
 def test_a_mask_of_the_client_s_own_is_a_fault() -> None:
