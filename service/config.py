@@ -187,6 +187,11 @@ class Settings:
         return self._sockets / "doorbell.sock"
 
     @property
+    def errand_socket(self) -> Path:
+        """The Unix socket by which web processes ask the supervisor for short pieces of work with TensorFlow."""
+        return self._sockets / "errands.sock"
+
+    @property
     def _sockets(self) -> Path:
         return Path(self.run_folder) if self.run_folder else self.data_folder
 

@@ -52,7 +52,7 @@ def train(line: Line, assignment: Assignment) -> "Job | None":
     outcome: Outcome
     job: Job | None = None
     try:
-        _set_threads(assignment.threads)
+        set_threads(assignment.threads)
         _set_seeds(assignment.seed)
         job = Job(line, assignment)
         outcome = job.run()
@@ -67,7 +67,7 @@ def train(line: Line, assignment: Assignment) -> "Job | None":
     return job
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
     """A process can have its threads set once, before its first operation; a child that stood by has them already."""
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -1,8 +1,8 @@
 """The one process of a machine that claims jobs, starts a child for each, and watches them until they end.
 
 A turn of the loop: renew the leases and pass on what clients want; end children that take more than their due; claim
-jobs while slots are free; then wait for a child's word, for the doorbell, or for the next turn. What children say
-goes to the journal. Signal handlers only ask it to stop.
+jobs while slots are free; then wait for a child's word, for the doorbell, for an errand, or for the next turn. What
+children say goes to the journal. Signal handlers only ask it to stop.
 """
 
 import fcntl
@@ -29,6 +29,7 @@ from service.registry.ids import new_id
 from service.registry.models import Models
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import Doorbell, ring
+from service.training.errand_desk import ErrandDesk
 from service.training.journal import Journal
 from service.training.launcher import Launcher
 from service.training.messages import Failed, Finished, Message, Ready, StartAgain, Stopped, StopReason
@@ -76,6 +77,12 @@ class Supervisor:
         # Children that have said their last word of a job, their threads, and when they are to be gone.
         self._leaving: dict[Child, tuple[int, float]] = {}
         self._predictions: Child | None = None
+        self._errands = ErrandDesk(
+            settings.errand_socket,
+            zygote,
+            threads=settings.threads_per_job,
+            max_memory_bytes=settings.max_memory_bytes,
+        )
         self._bell: Doorbell | None = None
         self._rung = self._stopping = False
         self._beaten = self._renewed = self._claimed = self._folded = self._begun = float("-inf")
@@ -104,6 +111,7 @@ class Supervisor:
         if wal_race_possible():
             log.warning("sqlite_older_than_3_51_3", consequence="only the supervisor checkpoints the database")
         self._bell = Doorbell.install(self._settings.doorbell)
+        self._errands.open()
         self._journal.requeue_lost(self._host)
         self._supervisors.forget_silent(_now() - timedelta(seconds=UNFINISHED_SECONDS))
         self._store.clean_attempts()
@@ -126,6 +134,7 @@ class Supervisor:
         answers: dict[Any, Callable[[], None]] = {
             **{run.child.connection: partial(self._listen, run) for run in self._runs.values()},
             **{child.connection: partial(self._see_off, child) for child in self._leaving},
+            **dict(self._errands.answers()),
         }
         if self._bell is not None:
             answers[self._bell.fileno()] = self._answer_bell
@@ -157,6 +166,7 @@ class Supervisor:
             self._database.checkpoint(truncate=False)
 
     def _check_children(self, clock: float) -> None:
+        self._errands.check(clock)
         for run in list(self._runs.values()):
             failed = run.trespass(self._settings.max_memory_bytes, clock)
             if failed is not None:
@@ -278,6 +288,7 @@ class Supervisor:
         for run in list(self._runs.values()):
             self._discard(run, "the service stops")
             self._journal.release(run, run.elapsed(time.monotonic()))
+        self._errands.close()
         for child in (*self._leaving, *([] if self._predictions is None else [self._predictions])):
             child.kill()
         self._zygote.end_standby()
@@ -288,9 +299,10 @@ class Supervisor:
         log.info("supervisor_stopped", supervisor=self._id)
 
     def _let_children_stop(self, deadline: float) -> None:
+        self._errands.refuse()
         for run in self._runs.values():
             run.stop(StopReason.SHUTDOWN)
-        while self._runs and time.monotonic() < deadline:
+        while (self._runs or self._errands.busy) and time.monotonic() < deadline:
             self._keep_house()
             self._wait(POLL_SECONDS)
 

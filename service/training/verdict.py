@@ -1,7 +1,8 @@
-"""Why a run ended, where the child could not say it: what the supervisor says of deaths, of memory and of time."""
+"""Why a run or an errand ended, where the child could not say it: of deaths, of memory and of time."""
 
 import signal
 
+from service.errors import Unavailable
 from service.registry.job import Failure, Retries
 from service.training.messages import Failed
 
@@ -20,10 +21,9 @@ def of_death(exit_code: int, *, out_of_memory: bool) -> Failed:
             advice=f"{_LESS_MEMORY}, or resume the job when the machine has more memory to spare.",
             retryable=True,
         )
-    how = f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"
     return Failed(
         code="worker_lost",
-        message=f"The job's process ended {how} and could not say why.",
+        message=f"The job's process ended {_how(exit_code)} and could not say why.",
         advice="Resume the job; if it ends so again, the server's log has what the process printed.",
         retryable=True,
     )
@@ -74,6 +74,33 @@ def of_lost_files() -> Failed:
     )
 
 
+def errand_death(exit_code: int, *, out_of_memory: bool) -> Unavailable:
+    """The cause of an errand's child that ended without an answer."""
+    if exit_code == -signal.SIGKILL and out_of_memory:
+        detail = (
+            "The system killed the process that did this work, because the machine had no memory left. Repeat the "
+            "request when it has more to spare, or ask for less at once."
+        )
+        return Unavailable(detail, retry_after=30)
+    detail = f"The process that did this work ended {_how(exit_code)} and could not say why"
+    if exit_code == -signal.SIGKILL:
+        detail += "; it might have run out of memory"
+    return Unavailable(f"{detail}. Repeat the request; if it ends so again, see the server's log.", retry_after=1)
+
+
+def errand_memory(used: int, limit: int) -> Unavailable:
+    """An errand that took more memory than it may."""
+    return Unavailable(
+        f"The work used {_gibibytes(used)} of memory, and this server allows {_gibibytes(limit)} "
+        "(KERASD_MAX_MEMORY_BYTES). Ask for less at once, or start the server with a higher limit."
+    )
+
+
+def errand_time(limit: float) -> Unavailable:
+    """An errand that is not done in time."""
+    return Unavailable(f"The work was not done within {limit:g} s, and was ended. Ask for less at once.")
+
+
 def retries(most: int, last: Failed | None = None) -> Retries:
     """How often a lost job is tried again, and how it fails then; `last` is what ended it the last time."""
     cause = (
@@ -91,6 +118,10 @@ def retries(most: int, last: Failed | None = None) -> Retries:
 def as_failure(failed: Failed) -> Failure:
     """What the registry keeps of it."""
     return Failure(code=failed.code, message=failed.message, advice=failed.advice, retryable=failed.retryable)
+
+
+def _how(exit_code: int) -> str:
+    return f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"
 
 
 def _gibibytes(size: int) -> str:
