@@ -38,6 +38,8 @@ from service.registry.models import Models
 from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import ring
+from service.training.errands import Errands
+from service.training.imports import Imports
 from service.training.submission import Submissions
 
 #: How long a request waits for the TensorFlow process, in seconds.
@@ -78,7 +80,9 @@ def _register_blueprints(
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
-    app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
+    model_store = ModelStore(files, model_rows)
+    imports = Imports(files, model_store, Errands(settings.errand_socket), limits, settings.max_upload_bytes)
+    app.register_blueprint(models.blueprint(model_rows, model_store, imports, now))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
     app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))

@@ -39,7 +39,7 @@ KERAS = (
         f"service/training/{name}.py"
         for name in (
             *("assembly", "callbacks", "checkpoint", "child", "choice", "draft", "engine", "kept", "loop", "preload"),
-            *("results", "rows", "standby", "warm_start", "watch"),
+            *("importing", "results", "rows", "standby", "warm_start", "watch"),
         )
     ),
 )
@@ -55,6 +55,8 @@ HOMES = {
     "onnxruntime": ("service/inference/",),
     "pyarrow": ("service/data/",),
     "ijson": ("service/data/",),
+    # The one module that opens a client's HDF5 file, and it runs in a child.
+    "h5py": ("service/architecture/keras_weights.py",),
     "keras": KERAS,
     "tensorflow": KERAS,
     "tf2onnx": KERAS,

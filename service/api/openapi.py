@@ -115,7 +115,8 @@ def _request_content(contract: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for media_type, text in contract.uploads.items():
         content[media_type] = {"schema": _upload_schema(media_type, text)}
-    content[JSON]["example"] = contract.example
+    if JSON in content:
+        content[JSON]["example"] = contract.example
     return content
 
 
