@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from service.architecture import catalog
 from service.architecture.arguments import at, shown
 from service.errors import Fault
 
@@ -227,7 +228,8 @@ def _inbound(layer: Json, masks: set[str], pointer: str, faults: list[Fault]) ->
         tensor for key in ("query", "value", "key") for tensor in _tensors(kwargs.get(key))
     ]
     for key, value in kwargs.items():
-        if not (value is None or value is False or key in ("query", "value", "key") or _is_own_mask(key, value, masks)):
+        plain = value is None or value is False or (key == "training" and value is True and _trains_by_default(layer))
+        if not (plain or key in ("query", "value", "key") or _is_own_mask(key, value, masks)):
             detail = f"This call passes `{key}`, which kerasd does not carry over. Call the layer without it."
             faults.append(Fault(pointer=at(place, 0, "kwargs", key), detail=detail))
     if not is_operation(layer) and any(not (value is None or value is False) for value in _others(args)):
@@ -237,6 +239,12 @@ def _inbound(layer: Json, masks: set[str], pointer: str, faults: list[Fault]) ->
         detail = "This layer takes a second output of another; in kerasd layers have one. Use the first output."
         faults.append(Fault(pointer=place, detail=detail))
     return [str(tensor[0]) for tensor in tensors]
+
+
+def _trains_by_default(layer: Json) -> bool:
+    """Say whether Keras writes `training` at each call of a layer by itself; `fit` and `predict` override it."""
+    entry = catalog.find("layer", str(layer.get("class_name")))
+    return entry is not None and entry.family == "preprocessing"
 
 
 def _tensors(value: Any, depth: int = 0) -> Iterator[list[Any]]:

@@ -1,11 +1,10 @@
 """The configuration in a `.keras` file becomes a planned network in the catalog's terms, or every fault that it has."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from service.architecture import catalog, keras_json
+from service.architecture import keras_json
 from service.architecture.arguments import at, shown
 from service.architecture.compilation import Compilation, check_compile, output_activations
 from service.architecture.graph import read_architecture
@@ -26,13 +25,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KerasModel:
-    """A model in a `.keras` file: what is built for it, and how Keras calls each layer's place among the weights.
+    """A model in a `.keras` file: what is built for it, and the names of its layers in the order in which it has them.
 
     `compilation` is None where the file has none or one that kerasd does not offer; `compile_reason` says which.
     """
 
     plan: Plan
-    weight_places: Mapping[str, str]
+    layer_names: tuple[str, ...]
     compilation: Compilation | None
     compile_reason: str | None
 
@@ -47,28 +46,10 @@ def plan_model(config: Json, limits: Limits) -> KerasModel:
     if plan is None or faults:
         raise Invalid(_headline(faults), faults[:_MAX_FAULTS])
     compilation, reason = _compilation(config.get("compile_config"), plan)
-    layers = model["config"]["layers"]
-    return KerasModel(plan=plan, weight_places=_places(layers), compilation=compilation, compile_reason=reason)
-
-
-def place_names(class_names: Mapping[str, str]) -> dict[str, str]:
-    """Return what Keras calls each layer among a model's saved weights, from the class of each by name, in its order.
-
-    Keras goes by the class and counts, because names are often made up anew: the second Dense is `dense_1`.
-    """
-    counts: Counter[str] = Counter()
-    places = {}
-    for name, class_name in class_names.items():
-        snake = catalog.default_name(class_name)
-        places[name] = f"{snake}_{counts[snake]}" if counts[snake] else snake
-        counts[snake] += 1
-    return places
-
-
-def _places(layers: list[Json]) -> dict[str, str]:
     # Operations, such as those that make a mask, are no layers and have no weights.
-    own = [layer for layer in layers if not keras_json.is_operation(layer)]
-    return place_names({str(layer["config"].get("name")): str(layer.get("class_name")) for layer in own})
+    layers = [layer for layer in model["config"]["layers"] if not keras_json.is_operation(layer)]
+    names = tuple(str(layer["config"]["name"]) for layer in layers)
+    return KerasModel(plan=plan, layer_names=names, compilation=compilation, compile_reason=reason)
 
 
 def _network(model: Json, faults: list[Fault]) -> Network | None:

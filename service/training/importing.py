@@ -6,16 +6,18 @@ touch what the client sent, and what is built comes from the catalog alone.
 
 import hashlib
 import importlib.metadata
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from service.architecture import keras_file, keras_weights, stored
+from service.architecture import catalog, keras_file, keras_weights, stored
 from service.architecture.build import build
 from service.architecture.graph import write_architecture
-from service.architecture.keras_model import KerasModel, place_names, plan_model
+from service.architecture.keras_model import KerasModel, plan_model
 from service.architecture.network import Network
 from service.architecture.plan import summary
 from service.data.store import storage_full
@@ -79,11 +81,28 @@ def _take_weights(model: keras.Model, theirs: Path, planned: KerasModel, folder:
     ours = folder / "ours.weights.h5"
     try:
         model.save_weights(ours)
-        own_places = place_names({layer.name: type(layer).__name__ for layer in model.layers})
-        keras_weights.fill(theirs, ours, {own_places[name]: place for name, place in planned.weight_places.items()})
+        layers = {layer.name: layer for layer in model.layers}
+        own_places = _places(layers.values())
+        # Whatever is no layer of the model that was built has no weights either.
+        their_places = _places(layers[name] for name in planned.layer_names if name in layers)
+        keras_weights.fill(theirs, ours, {own_places[name]: place for name, place in their_places.items()})
         model.load_weights(ours)
     finally:
         ours.unlink(missing_ok=True)
+
+
+def _places(layers: Iterable[keras.Layer]) -> dict[str, str]:
+    """Return what Keras calls each of a model's layers, in its order, among the weights that it saves.
+
+    It goes by the class and counts, because names are often made up anew: the second Dense is `dense_1`.
+    """
+    counts: Counter[str] = Counter()
+    places = {}
+    for layer in layers:
+        snake = catalog.default_name(type(layer).__name__)
+        places[layer.name] = f"{snake}_{counts[snake]}" if counts[snake] else snake
+        counts[snake] += 1
+    return places
 
 
 def _made_up_rows(network: Network, signature: Signature) -> dict[str, Array]:

@@ -206,6 +206,14 @@ def test_a_call_s_own_arguments_are_a_fault() -> None:
     ]
 
 
+def test_what_keras_says_at_a_call_by_itself_is_no_fault() -> None:
+    """Keras writes `training=True` at calls of layers that change images; that of any other layer is the client's."""
+    x = keras.Input((8, 8, 3), name="x")
+    assert read(keras.Model(x, layers.Resizing(4, 4)(layers.RandomFlip()(x))).to_json())[1] == []
+    _, faults = read(keras.Model(x, layers.Dropout(0.5)(x, training=True)).to_json())
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/inbound_nodes/0/kwargs/training"]
+
+
 def test_a_call_s_own_arguments_by_place_are_a_fault() -> None:
     """Said without a name, `training=True` would be lost just the same; Keras itself writes tensors only."""
     x = keras.Input((3,), name="x")
@@ -230,6 +238,15 @@ def test_a_mask_of_the_client_s_own_is_a_fault() -> None:
     x, mask = keras.Input((3, 2), name="x"), keras.Input((3,), name="mask", dtype="bool")
     _, faults = read(keras.Model([x, mask], layers.LSTM(2)(x, mask=mask)).to_json())
     assert any(fault.pointer.endswith("/kwargs/mask") for fault in faults)
+
+
+def test_half_a_character_can_be_told() -> None:
+    """JSON can hold what no text can, and the pointer that comes back is whole."""
+    model = parsed()
+    model["config"]["layers"][1]["config"]["\ud800"] = 1
+    _, faults = read(json.dumps(model))
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/config/?"]
+    assert [fault.detail.encode() for fault in faults]
 
 
 def test_a_wrapper_in_a_wrapper_without_end_is_a_fault() -> None:
