@@ -14,6 +14,8 @@ from service.api import (
     aliases,
     catalog,
     datasets,
+    evaluations,
+    exports,
     health,
     jobs,
     models,
@@ -39,6 +41,8 @@ from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.supervisors import Supervisors
 from service.training.doorbell import ring
 from service.training.errands import Errands
+from service.training.evaluations import Evaluations
+from service.training.exports import Exports
 from service.training.imports import Imports
 from service.training.submission import Submissions
 
@@ -80,11 +84,14 @@ def _register_blueprints(
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
+    errands = Errands(settings.errand_socket)
     model_store = ModelStore(files, model_rows)
-    imports = Imports(files, model_store, Errands(settings.errand_socket), limits, settings.max_upload_bytes)
+    imports = Imports(files, model_store, errands, limits, settings.max_upload_bytes)
     app.register_blueprint(models.blueprint(model_rows, model_store, imports, now))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(model_rows, predictor))
+    app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
+    app.register_blueprint(evaluations.blueprint(model_rows, Evaluations(dataset_rows, dataset_store, files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)

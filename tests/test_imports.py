@@ -31,15 +31,17 @@ KERAS = (
     "service/architecture/build.py",
     "service/architecture/generate_catalog.py",
     "service/architecture/stored.py",
+    "service/inference/comparison.py",
     "service/inference/conversion.py",
     "service/inference/export.py",
+    "service/inference/formats.py",
     "service/inference/template.py",
     "service/inference/tensorflow_child.py",
     *(
         f"service/training/{name}.py"
         for name in (
-            *("assembly", "callbacks", "checkpoint", "child", "choice", "draft", "engine", "kept", "loop", "preload"),
-            *("importing", "results", "rows", "standby", "warm_start", "watch"),
+            *("assembly", "callbacks", "checkpoint", "child", "choice", "draft", "engine", "evaluate", "kept", "loop"),
+            *("importing", "preload", "results", "rows", "standby", "warm_start", "watch"),
         )
     ),
 )
@@ -57,13 +59,15 @@ HOMES = {
     "ijson": ("service/data/",),
     # The one module that opens a client's HDF5 file, and it runs in a child.
     "h5py": ("service/architecture/keras_weights.py",),
+    "scipy": ("service/training/report.py",),
+    "sklearn": ("service/training/report.py",),
     "keras": KERAS,
     "tensorflow": KERAS,
     "tf2onnx": KERAS,
 }
 
 #: What takes seconds to import, and threads or a GPU besides.
-HEAVY = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "pyarrow")
+HEAVY = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "pyarrow", "scipy", "sklearn")
 
 
 def path_of(module: Path) -> str:
@@ -142,7 +146,7 @@ def test_only_the_settings_read_the_environment(module: Path) -> None:
 
 
 def test_the_app_imports_nothing_heavy() -> None:
-    """A web process starts without TensorFlow, Keras, ONNX Runtime and PyArrow."""
+    """A web process starts without TensorFlow, Keras, ONNX Runtime, PyArrow and scikit-learn."""
     question = f"import sys, service.app; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", question], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (answer.stdout.strip(), answer.returncode) == ("", 0), answer.stderr

@@ -28,6 +28,8 @@ TAGS = {
     "models": "Trained models and their versions.",
     "aliases": "Names for versions, which move without a client noticing.",
     "predictions": "Answers from trained models.",
+    "evaluations": "How good trained models are.",
+    "exports": "Trained models as files for other programs.",
     "catalog": "All that an architecture, `compile` and `fit` can name.",
     "health": "For load balancers and containers.",
 }
@@ -131,6 +133,8 @@ def _responses(contract: Operation) -> dict[str, Any]:
     if contract.answer is not None:
         success["content"] = {JSON: {"schema": contract.answer}}
         success["content"].update({media: {"schema": {"type": "string"}} for media in contract.also_answers})
+    if contract.downloads:
+        success["content"] = {media: {"schema": {"type": "string"}} for media in contract.downloads}
     if contract.status in (201, 202):
         success["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where to look from now on."}}
     if contract.answer_headers:
@@ -138,6 +142,8 @@ def _responses(contract: Operation) -> dict[str, Any]:
             name: {"schema": {"type": "string"}, "description": text} for name, text in contract.answer_headers.items()
         }
     responses = {str(contract.status): success}
+    if contract.downloads:
+        responses["304"] = {"description": "The client has this file already."}
     if contract.dry_answer is not None:
         responses["200"] = {"description": "Nothing was queued.", "content": {JSON: {"schema": contract.dry_answer}}}
     for error in sorted(contract.raises, key=lambda error: error.status):

@@ -42,6 +42,8 @@ class Operation:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     #: Media types beside JSON in which the answer can come.
     also_answers: tuple[str, ...] = ()
+    #: Media types of the file that is the answer; a client that has it already gets a 304.
+    downloads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

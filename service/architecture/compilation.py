@@ -101,6 +101,29 @@ def output_activations(network: Network) -> dict[str, str | None]:
     return found
 
 
+def check_targets(
+    compilation: Compilation, outputs: Mapping[str, Shape], y: Sequence[ArrayFacts], faults: list[Fault]
+) -> None:
+    """Check whether targets that a network was not trained on fit its outputs and their losses."""
+    targets: dict[str, _Placed] = {}
+    matching = _match_targets(y, tuple(outputs))
+    try:
+        while True:
+            faults.append(next(matching))
+    except StopIteration as stopped:
+        targets = stopped.value
+    for name, (facts, place) in targets.items():
+        loss = compilation.loss[name]
+        target = _Target(output=name, shape=outputs[name], loss=loss, place=place, y=facts, y_place=place)
+        faults.extend(target.shape_misfits())
+        faults.extend(target.value_misfits())
+
+
+def family_of(loss: Any) -> str:
+    """Which cross-entropy a loss is: "sparse", "categorical" or "binary"; else "other"."""
+    return _FAMILIES.get(str(loss["type"] if isinstance(loss, dict) else loss), "other")
+
+
 def _check_losses(value: object, names: _Names, pointer: str, faults: list[Fault]) -> dict[str, _Placed]:
     """Return each output's loss; one name or object stands for all outputs, as in Keras."""
     if value is None:
@@ -253,8 +276,8 @@ class _Target:
 
     @property
     def family(self) -> str:
-        """Which cross-entropy the loss is: "sparse", "categorical" or "binary"; else "other"."""
-        return _FAMILIES.get(self.kind, "other")
+        """As `family_of` says."""
+        return family_of(self.loss)
 
     @property
     def units(self) -> int | None:

@@ -57,7 +57,7 @@ def make_plan(
         detail = f"The network has {len(network.layers)} layers; at most {limits.max_layers} are served. Use fewer."
         faults.append(Fault(pointer=_ARCHITECTURE, detail=detail))
         return None
-    arrays = _match_arrays(network.inputs, x, faults)
+    arrays = match_arrays(network.inputs, x, faults)
     shapes = _input_shapes(network.inputs, arrays, bool(x), faults)
     layers = _plan_layers(network, shapes, arrays, faults)
     plan = Plan(
@@ -119,7 +119,7 @@ def _row(
     }
 
 
-def _match_arrays(inputs: Sequence[Input], x: Sequence[ArrayFacts], faults: list[Fault]) -> dict[str, ArrayFacts]:
+def match_arrays(inputs: Sequence[Input], x: Sequence[ArrayFacts], faults: list[Fault]) -> dict[str, ArrayFacts]:
     """Give each input's array by the input's name; one array without a name goes to the single input."""
     if not x:
         return {}

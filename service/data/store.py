@@ -28,6 +28,8 @@ CHUNK_BYTES: Final = 2**22
 HEADER_BYTES: Final = 256
 #: How the name of a folder ends that has left its place and is being removed.
 _DOOMED: Final = ".doomed"
+#: The folder in a version's own that holds what was made of it later; all else there never changes.
+_EXPORTS: Final = "exports"
 _ID: Final = re.compile(r"[a-z]+_[0-9a-z]{26}")
 
 
@@ -87,6 +89,24 @@ class FileStore:
 
     def version(self, item_id: str) -> Path:
         return self._path("versions", item_id)
+
+    def export(self, version_id: str, form: str) -> Path:
+        """The folder of a version's export in one of the formats that this service writes, if it is there."""
+        return self._path("versions", version_id) / _EXPORTS / form
+
+    def keep_export(self, temp: Path, version_id: str, form: str) -> None:
+        """Make `temp` durable and put it beside the version's files, unless somebody was faster.
+
+        Raises FileNotFoundError where the version is gone.
+        """
+        target = self.export(version_id, form)
+        with storage_full():
+            _sync_tree(temp)
+            target.parent.mkdir(exist_ok=True)
+            if not target.exists():
+                with suppress(FileExistsError):
+                    _rename_to_new(temp, target)
+                _sync(target.parent)
 
     def attempt(self, job_id: str, number: int) -> Path:
         """The working folder of one attempt at a job; it is made if it is not there."""
@@ -245,6 +265,16 @@ def content_sha256(folder: Path, facts: Iterable[ArrayFacts]) -> str:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _rename_to_new(temp: Path, target: Path) -> None:
+    """Rename a folder; raises FileExistsError where the target is there and not empty."""
+    try:
+        temp.rename(target)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        raise FileExistsError(str(target)) from error
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, limit_bytes: int) -> int:

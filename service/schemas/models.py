@@ -149,6 +149,23 @@ class PredictQuery(Schema):
     )
 
 
+#: What a version can be exported as.
+FORMATS = ("keras", "saved_model", "onnx", "litert")
+
+
+class ExportQuery(Schema):
+    """As what a version is exported."""
+
+    format = fields.String(
+        required=True,
+        validate=validate.OneOf(FORMATS, error="{input} came; one of {choices} was expected."),
+        error_messages={"required": f"No format came; one of {', '.join(FORMATS)} was expected."},
+        metadata={
+            "description": "`keras`, `saved_model` (TensorFlow's, as a zip), `onnx`, or `litert` (TensorFlow Lite's)."
+        },
+    )
+
+
 AliasPage = page_of(Alias)
 
 

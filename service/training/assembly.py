@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from service.architecture import build
+from service.architecture.compilation import Compilation
 from service.architecture.fitting import training_rows
 from service.architecture.network import Network
 from service.architecture.stored import read_canonical
@@ -30,7 +31,7 @@ def assemble(assignment: Assignment) -> Assembled:
     """Build, compile, adapt and fill the model, in this order; the seeds must have been set before."""
     network = read_canonical(assignment.architecture)
     model = build.build(network, {name: tuple(shape) for name, shape in assignment.input_shapes.items()})
-    _compile(model, network, assignment)
+    compile_model(model, network, assignment.compilation)
     rows, validation = _rows(network, assignment)
     build.adapt(model, network, dict(zip([one.name for one in network.inputs], rows.arrays, strict=False)))
     engine.prepare(model, rows, assignment.fitting.batch_size)
@@ -39,9 +40,8 @@ def assemble(assignment: Assignment) -> Assembled:
     return Assembled(network=network, model=model, rows=rows, validation=validation)
 
 
-def _compile(model: keras.Model, network: Network, assignment: Assignment) -> None:
+def compile_model(model: keras.Model, network: Network, compilation: Compilation) -> None:
     """Compile with one loss and one list of metrics for each output, in the network's order."""
-    compilation = assignment.compilation
     losses = [build.make("loss", compilation.loss[name]) for name in network.outputs]
     metrics = [[build.make("metric", metric) for metric in compilation.metrics[name]] for name in network.outputs]
     weights = [compilation.loss_weights[name] for name in network.outputs] if compilation.loss_weights else None
@@ -59,18 +59,19 @@ def _compile(model: keras.Model, network: Network, assignment: Assignment) -> No
 def _rows(network: Network, assignment: Assignment) -> tuple[Rows, Rows | None]:
     """The rows to train on, and those to validate on: the last ones, or a data set of their own."""
     fitting = assignment.fitting
-    rows = _read(assignment.data, network, fitting.class_weight)
+    rows = read_rows(assignment.data, network, fitting.class_weight)
     if assignment.validation_data is not None:
-        return rows, _read(assignment.validation_data, network, None)
+        return rows, read_rows(assignment.validation_data, network)
     count = training_rows(len(rows), fitting.validation_split)
     if count == len(rows):
         return rows, None
     # Class weights count for the training alone.
-    unweighted = _read(assignment.data, network, None)
+    unweighted = read_rows(assignment.data, network)
     return rows.part(0, count), unweighted.part(count, len(rows))
 
 
-def _read(stored: StoredArrays, network: Network, class_weight: dict[int, float] | None) -> Rows:
+def read_rows(stored: StoredArrays, network: Network, class_weight: dict[int, float] | None = None) -> Rows:
+    """The rows of a data set, in the order of the network's inputs and outputs; they stay on disk until they are taken."""
     return Rows.of(
         _ordered(stored, "x", [one.name for one in network.inputs]),
         _ordered(stored, "y", network.outputs),

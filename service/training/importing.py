@@ -12,26 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from service.architecture import catalog, keras_file, keras_weights, stored
 from service.architecture.build import build
 from service.architecture.graph import write_architecture
 from service.architecture.keras_model import KerasModel, plan_model
-from service.architecture.network import Network
 from service.architecture.plan import summary
 from service.data.store import storage_full
+from service.inference import sample
 from service.inference.conversion import signature_of
 from service.inference.export import export
-from service.inference.signature import Signature, TensorSpec
 from service.training.import_request import Imported, ImportRequest
-from service.training.results import COMPARED_ROWS, LIBRARIES, weights_sha256
-from service.training.rows import Array
-
-#: What a size that is not fixed is in the rows on which the export is compared with Keras.
-_OPEN_SIZE = 32
-#: Integers that no layer looks up stay below this.
-_INTEGERS = 10
+from service.training.results import LIBRARIES, weights_sha256
 
 
 def import_model(request: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +48,7 @@ def _import(asked: ImportRequest) -> Imported:
     network = planned.plan.network
     stored.save(model, write_architecture(network), planned.plan.input_shapes, asked.folder)
     signature = signature_of(model, network)
-    exported = export(model, signature, _made_up_rows(network, signature), asked.folder / "model.onnx")
+    exported = export(model, signature, sample.make_up(network, signature), asked.folder / "model.onnx")
     return Imported(
         architecture=write_architecture(network),
         compile=None if planned.compilation is None else planned.compilation.to_json(),
@@ -103,34 +95,6 @@ def _places(layers: Iterable[keras.Layer]) -> dict[str, str]:
         places[layer.name] = f"{snake}_{counts[snake]}" if counts[snake] else snake
         counts[snake] += 1
     return places
-
-
-def _made_up_rows(network: Network, signature: Signature) -> dict[str, Array]:
-    """Rows for the comparison of the export with Keras; the same for each import, since no data came with the model."""
-    draw = np.random.default_rng(0)
-    bounds = _index_bounds(network)
-    return {spec.name: _rows(spec, bounds.get(spec.name), draw) for spec in signature.inputs}
-
-
-def _rows(spec: TensorSpec, bound: int | None, draw: np.random.Generator) -> Array:
-    shape = (COMPARED_ROWS, *(size or _OPEN_SIZE for size in spec.shape))
-    if spec.dtype == "bool":
-        return draw.integers(0, 2, shape).astype(np.bool_)
-    if bound is not None or spec.dtype != "float32":
-        return draw.integers(0, bound or _INTEGERS, shape).astype(spec.dtype)
-    return draw.standard_normal(shape, np.float32)
-
-
-def _index_bounds(network: Network) -> dict[str, int]:
-    """For each input by which rows of an Embedding are looked up, directly or on some way, how many rows there are."""
-    bounds: dict[str, int] = {}
-    for layer in reversed(network.layers):
-        inner = layer.arguments.get("layer", layer)
-        found = [int(inner.arguments["input_dim"])] if inner.type == "Embedding" else []
-        found += [bounds[layer.name]] if layer.name in bounds else []
-        for name in layer.inputs if found else ():
-            bounds[name] = min(found + ([bounds[name]] if name in bounds else []))
-    return bounds
 
 
 def _sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from service.architecture import stored
+from service.inference import sample
 from service.inference.export import export
 from service.inference.signature import Signature
 from service.training.assembly import Assembled
@@ -15,9 +16,6 @@ from service.training.draft import Draft
 from service.training.machine import describe_machine
 from service.training.messages import Assignment, Finished
 from service.training.rows import Array
-
-#: Rows on which the export is compared with Keras.
-COMPARED_ROWS = 33
 
 #: Packages whose versions a result depends on.
 LIBRARIES = ("keras", "tensorflow", "numpy", "onnx", "onnxruntime", "tf2onnx")
@@ -31,9 +29,10 @@ def save(
     stored.save(model, assignment.architecture, assignment.input_shapes, folder)
     drafted = draft.result()
     signature = drafted.signature
-    sample = _sample(signature, assembled.rows.arrays)
+    compared = _first_rows(signature, assembled.rows.arrays)
+    sample.write(compared, folder)
     exported = export(
-        model, signature, sample, folder / "model.onnx", drafted.compiled, drafted.answer, drafted.template
+        model, signature, compared, folder / "model.onnx", drafted.compiled, drafted.answer, drafted.template
     )
     if exported.from_template:
         draft.approve()
@@ -52,10 +51,10 @@ def save(
     )
 
 
-def _sample(signature: Signature, arrays: Sequence[Array]) -> dict[str, Array]:
+def _first_rows(signature: Signature, arrays: Sequence[Array]) -> dict[str, Array]:
     """The first rows of each input; the inputs come first among the arrays."""
     return {
-        spec.name: np.asarray(array[:COMPARED_ROWS], dtype=spec.dtype)
+        spec.name: np.asarray(array[: sample.COMPARED_ROWS], dtype=spec.dtype)
         for spec, array in zip(signature.inputs, arrays, strict=False)
     }
 

@@ -1,12 +1,11 @@
 """What happens between a POST and a queued job: every check, the plan, and only then anything that lasts.
 
-submit -> _with_data (find the data set, or read inline data into a draft) -> _check (and the version to start from)
+submit -> GivenData.open (find the data set, or read inline data into a draft) -> _check (and the version to start from)
 -> keep the draft, queue the job
 """
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,12 +16,13 @@ from service.architecture.graph import read_architecture, write_architecture
 from service.architecture.network import Plan
 from service.architecture.plan import Limits, make_plan, memory_estimate, summary
 from service.data.arrays import ArrayFacts
-from service.errors import Fault, Invalid, NotFound
+from service.errors import Fault, Invalid
 from service.registry.datasets import Datasets
 from service.registry.job import Execution, Job, NewJob
 from service.registry.jobs import Jobs
 from service.registry.models import Models, Version
-from service.registry.stores import DatasetStore, Draft
+from service.registry.stores import DatasetStore
+from service.training.given_data import GivenData
 from service.training.initial import Initial, check_initial, find_initial
 
 
@@ -72,7 +72,7 @@ class Submissions:
         self, jobs: Jobs, datasets: Datasets, models: Models, store: DatasetStore, limits: Limits, cores: int
     ) -> None:
         self._jobs = jobs
-        self._datasets = datasets
+        self._given = GivenData(datasets, store)
         self._models = models
         self._store = store
         self._limits = limits
@@ -85,7 +85,7 @@ class Submissions:
             Invalid: with every fault there is.
         """
         faults: list[Fault] = []
-        with self._with_data(submission, faults, needed=False) as (arrays, _):
+        with self._given.open(submission.dataset, submission.data, faults) as (arrays, _):
             return self._check(submission, arrays, faults)
 
     def submit(self, submission: Submission, now: datetime) -> Job:
@@ -95,7 +95,7 @@ class Submissions:
             Invalid: with every fault there is; nothing is stored then.
         """
         faults: list[Fault] = []
-        with self._with_data(submission, faults, needed=True) as (arrays, draft):
+        with self._given.open(submission.dataset, submission.data, faults, needed_to="train on") as (arrays, draft):
             checked = self._check(submission, arrays, faults)
             dataset = submission.dataset if draft is None else self._store.keep(draft, now).id
         seed = secrets.randbelow(2**31) if submission.seed is None else submission.seed
@@ -111,41 +111,6 @@ class Submissions:
             execution=_forced_execution(checked.compilation, submission.threads),
         )
         return self._jobs.submit(new, now)
-
-    @contextmanager
-    def _with_data(
-        self, submission: Submission, faults: list[Fault], *, needed: bool
-    ) -> Iterator[tuple[tuple[ArrayFacts, ...], Draft | None]]:
-        """The data's arrays, and the draft if they came inline; faults in them are added, and then there are none."""
-        with ExitStack() as stack:
-            arrays: tuple[ArrayFacts, ...] = ()
-            draft = None
-            if submission.dataset is not None and submission.data is not None:
-                faults.append(Fault(pointer="/data", detail="Both dataset and data came; send one of the two."))
-            elif submission.dataset is not None:
-                arrays = self._find(submission.dataset, "/dataset", faults)
-            elif submission.data is not None:
-                try:
-                    draft = stack.enter_context(self._store.draft(submission.data, "/data"))
-                    arrays = draft.arrays
-                except Invalid as error:
-                    faults.extend(error.faults)
-            elif needed:
-                faults.append(
-                    Fault(
-                        pointer="/dataset",
-                        detail="There are no data to train on. Name a stored data set's id in dataset, or send "
-                        '{"x": ..., "y": ...} in data.',
-                    )
-                )
-            yield arrays, draft
-
-    def _find(self, dataset_id: str, pointer: str, faults: list[Fault]) -> tuple[ArrayFacts, ...]:
-        try:
-            return self._datasets.get(dataset_id).arrays
-        except NotFound as error:
-            faults.append(Fault(pointer=pointer, detail=error.detail))
-            return ()
 
     def _check(self, submission: Submission, arrays: Sequence[ArrayFacts], faults: list[Fault]) -> Checked:
         x, y, weights = (_part(arrays, part) for part in ("x", "y", "sample_weight"))
@@ -189,7 +154,7 @@ class Submissions:
     def _check_validation_data(self, dataset_id: str, training: Sequence[ArrayFacts], faults: list[Fault]) -> None:
         """A validation set has the same arrays, of the same shape a row, as the training set."""
         pointer = "/fit/validation_data"
-        for array in self._find(dataset_id, pointer, faults):
+        for array in self._given.find(dataset_id, pointer, faults):
             twin = next((own for own in training if (own.part, own.name) == (array.part, array.name)), None)
             if array.part != "sample_weight" and twin is not None and twin.sample_shape != array.sample_shape:
                 faults.append(

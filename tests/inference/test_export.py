@@ -150,7 +150,7 @@ def test_answers_that_differ_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     )
     result = exported(dense(), tmp_path)
     assert result.engine == "tensorflow"
-    assert result.reason == "ONNX Runtime's answers differ from Keras's by up to 0.5."
+    assert result.reason == "The answers of ONNX Runtime differ from Keras's by up to 0.5."
     assert result.max_difference == pytest.approx(0.5, abs=1e-3)
     assert not (tmp_path / "model.onnx").exists()
 
