@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import orjson
 
@@ -16,7 +16,7 @@ from service.errors import Fault, Invalid, MalformedRequest, TooLarge
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.weights.h5"
 _METADATA: Final = "metadata.json"
-#: How many bytes each member may have once unpacked; the weights have the limit of uploads.
+#: How many bytes each of these may have once unpacked; how many the weights may have, the configuration tells.
 _MOST_BYTES: Final = {_METADATA: 2**16, CONFIG: 2**23}
 _MEMBERS: Final = (_METADATA, CONFIG, WEIGHTS)
 _MAX_FAULTS: Final = 20
@@ -36,27 +36,31 @@ class KerasFile:
     saved_at: str | None
 
 
-def read(path: Path, weights: Path, max_bytes: int) -> KerasFile:
-    """Read a client's `.keras` file, and copy its weights, unread, to the file `weights`.
+def read(path: Path) -> KerasFile:
+    """Read a client's `.keras` file, its weights aside.
 
     Raises:
         MalformedRequest: it is no zip file, or a damaged one, or its JSON does not parse.
         TooLarge: a member is larger than it may be, unpacked.
-        Invalid: members are missing, or others came, or another format's Keras wrote it; with all faults.
-        StorageFull: the weights do not fit on the disk.
+        Invalid: members are missing, or others came, or another Keras wrote it; with all faults.
     """
     with opened(path, _KIND, _ADVICE) as archive:
         members = _members(archive)
-        sizes = _MOST_BYTES | {WEIGHTS: max_bytes}
-        for name, info in members.items():
-            if info.file_size > sizes[name]:
-                raise _too_large(name, sizes[name])
         metadata, config = (_json(archive, members[name]) for name in (_METADATA, CONFIG))
-        read_file = _checked(metadata, config)
-        with storage_full(), archive.open(members[WEIGHTS]) as stream, weights.open("xb") as target:
-            for block in _blocks(stream, WEIGHTS, max_bytes):
-                target.write(block)
-    return read_file
+    return _checked(metadata, config)
+
+
+def unpack_weights(path: Path, target: Path, max_bytes: int) -> None:
+    """Copy the weights of a file that was read, as they are, to a new file.
+
+    Raises:
+        MalformedRequest: they are damaged.
+        TooLarge: they are larger than `max_bytes`.
+        StorageFull: they do not fit on the disk.
+    """
+    with opened(path, _KIND, _ADVICE) as archive, storage_full(), target.open("xb") as file:
+        for block in _blocks(archive, _members(archive)[WEIGHTS], max_bytes):
+            file.write(block)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -91,8 +95,7 @@ def _strange(name: str) -> str:
 
 def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Json:
     name = info.filename
-    with archive.open(info) as stream:
-        content = b"".join(_blocks(stream, name, _MOST_BYTES[name]))
+    content = b"".join(_blocks(archive, info, _MOST_BYTES[name]))
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -104,14 +107,19 @@ def _json(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Json:
     raise Invalid(detail, [Fault(pointer=at("", name), detail=detail)])
 
 
-def _blocks(stream: IO[bytes], name: str, most: int) -> Iterator[bytes]:
-    """Yield a member block by block; what it declares to be is not believed."""
-    size = 0
-    while block := stream.read(_BLOCK_BYTES):
-        size += len(block)
-        if size > most:
-            raise _too_large(name, most)
-        yield block
+def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> Iterator[bytes]:
+    """Yield a member block by block; that it declares to be small enough is not believed."""
+    size = info.file_size
+    if size <= most:
+        size = 0
+        with archive.open(info) as stream:
+            while size <= most and (block := stream.read(_BLOCK_BYTES)):
+                size += len(block)
+                yield block
+    if size > most:
+        raise TooLarge(
+            f"The {info.filename} in this file has more than {most} bytes once unpacked, which is the most allowed."
+        )
 
 
 def _checked(metadata: Json, config: Json) -> KerasFile:
@@ -122,10 +130,6 @@ def _checked(metadata: Json, config: Json) -> KerasFile:
     return KerasFile(
         config=config, keras_version=version[:64], saved_at=saved_at[:64] if isinstance(saved_at, str) else None
     )
-
-
-def _too_large(name: str, most: int) -> TooLarge:
-    return TooLarge(f"The {name} in this file has more than {most} bytes once unpacked, which is the most allowed.")
 
 
 def _headline(faults: list[Fault]) -> str:

@@ -108,11 +108,7 @@ class ModelStore:
     def add(self, folder: Path, version: NewVersion, now: datetime) -> Version:
         """Make a folder that is whole the next version of its model."""
         self._files.publish(folder, "versions", version.id)
-        try:
-            return self._models.add(version, now)
-        except BaseException:
-            self._files.remove("versions", version.id)
-            raise
+        return self._models.add(version, now)
 
     def delete(self, name: str) -> None:
         """Delete a model with all its versions."""

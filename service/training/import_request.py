@@ -10,21 +10,20 @@ from service.inference.signature import Engine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """What is to be imported, and where to: an empty folder; `max_bytes` is the most that the weights may unpack to."""
+    """What is to be imported, and where to: into an empty folder."""
 
     file: Path
     folder: Path
-    max_bytes: int
     limits: Limits
 
     def to_json(self) -> dict[str, Any]:
         paths = {"file": str(self.file), "folder": str(self.folder)}
-        return {**paths, "max_bytes": self.max_bytes, "limits": asdict(self.limits)}
+        return {**paths, "limits": asdict(self.limits)}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
         paths = {"file": Path(row["file"]), "folder": Path(row["folder"])}
-        return cls(**paths, max_bytes=row["max_bytes"], limits=Limits(**row["limits"]))
+        return cls(**paths, limits=Limits(**row["limits"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from service.architecture import catalog, keras_file, keras_weights, stored
 from service.architecture.build import build
 from service.architecture.graph import write_architecture
 from service.architecture.keras_model import KerasModel, plan_model
+from service.architecture.network import Plan
 from service.architecture.plan import summary
 from service.data.store import storage_full
 from service.inference import sample
@@ -24,6 +25,10 @@ from service.inference.conversion import signature_of
 from service.inference.export import export
 from service.training.import_request import Imported, ImportRequest
 from service.training.results import LIBRARIES, weights_sha256
+
+#: A file of weights has no more bytes than this, and than these for each layer and for each of its numbers; of the
+#: last, an optimizer keeps five at most.
+_FILE_BYTES, _LAYER_BYTES, _NUMBER_BYTES = 2**20, 2**17, 4 * (1 + 5)
 
 
 def import_model(request: dict[str, Any]) -> dict[str, Any]:
@@ -39,8 +44,9 @@ def import_model(request: dict[str, Any]) -> dict[str, Any]:
 def _import(asked: ImportRequest) -> Imported:
     theirs = asked.folder / "theirs.weights.h5"
     try:
-        file = keras_file.read(asked.file, theirs, asked.max_bytes)
+        file = keras_file.read(asked.file)
         planned = plan_model(file.config, asked.limits)
+        keras_file.unpack_weights(asked.file, theirs, _most_bytes(planned.plan))
         model = build(planned.plan.network, planned.plan.input_shapes)
         _take_weights(model, theirs, planned, asked.folder)
     finally:
@@ -66,6 +72,11 @@ def _import(asked: ImportRequest) -> Imported:
         saved_at=file.saved_at,
         file_sha256=_sha256(asked.file),
     )
+
+
+def _most_bytes(plan: Plan) -> int:
+    """How large a file of weights can be: the layers' numbers, an optimizer's for each, and their places."""
+    return _FILE_BYTES + _LAYER_BYTES * len(plan.layers) + _NUMBER_BYTES * sum(one.parameters for one in plan.layers)
 
 
 def _take_weights(model: keras.Model, theirs: Path, planned: KerasModel, folder: Path) -> None:

@@ -32,7 +32,7 @@ class Imports:
         """Make the file that comes over `stream` the model's next version; once this returns it is durable.
 
         Raises:
-            TooLarge: the file, or what it unpacks to, is larger than uploads may be.
+            TooLarge: the file is larger than uploads may be, or something in it than it can have to be.
             MalformedRequest: it is no `.keras` file, or a damaged one.
             Invalid: it holds what is not in the catalog, or not the weights that its layers need; with all faults.
             Unavailable: the process that was to do this could not start, died, or took more than its due.
@@ -47,9 +47,7 @@ class Imports:
             spooled.path.unlink(missing_ok=True)
 
     def _import(self, file: Path, folder: Path) -> Imported:
-        request = ImportRequest(
-            file=file.absolute(), folder=folder.absolute(), max_bytes=self._max_bytes, limits=self._limits
-        )
+        request = ImportRequest(file=file.absolute(), folder=folder.absolute(), limits=self._limits)
         return Imported.from_json(self._errands.run("import", request.to_json()))
 
 

@@ -39,10 +39,16 @@ def write(path: Path, members: list[tuple[str, bytes]], method: int = zipfile.ZI
     return path
 
 
-def read(folder: Path, members: dict[str, bytes], max_bytes: int = LIMIT) -> KerasFile:
-    path = write(folder / "body", list(members.items()))
-    (folder / "weights").unlink(missing_ok=True)
-    return keras_file.read(path, folder / "weights", max_bytes)
+def read(folder: Path, members: dict[str, bytes]) -> KerasFile:
+    return take(write(folder / "body", list(members.items())))
+
+
+def take(path: Path) -> KerasFile:
+    """What a file says, and its weights in the file `weights` beside it."""
+    found = keras_file.read(path)
+    path.with_name("weights").unlink(missing_ok=True)
+    keras_file.unpack_weights(path, path.with_name("weights"), LIMIT)
+    return found
 
 
 def test_a_file_says_what_is_in_it(tmp_path: Path) -> None:
@@ -116,27 +122,27 @@ def test_what_a_member_declares_is_not_believed(tmp_path: Path, declared: int) -
     struct.pack_into("<L", body, entry + 24, declared)
     path.write_bytes(body)
     with pytest.raises(KerasdError):
-        keras_file.read(path, tmp_path / "weights", LIMIT)
+        take(path)
 
 
 def test_a_member_that_comes_twice_is_a_fault(tmp_path: Path) -> None:
     """Two readers could take one each."""
     path = write(tmp_path / "body", [*whole().items(), ("config.json", b"{}")])
     with pytest.raises(Invalid, match="came twice"):
-        keras_file.read(path, tmp_path / "weights", LIMIT)
+        take(path)
 
 
 def test_uncommon_methods_and_encryption_are_faults(tmp_path: Path) -> None:
     """All of such members are told."""
     path = write(tmp_path / "body", list(whole().items()), zipfile.ZIP_BZIP2)
     with pytest.raises(Invalid) as refused:
-        keras_file.read(path, tmp_path / "weights", LIMIT)
+        take(path)
     assert len(refused.value.faults) == 3
     body = bytearray(write(path, list(whole().items())).read_bytes())
     body[body.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(body)
     with pytest.raises(Invalid, match="encrypted"):
-        keras_file.read(path, tmp_path / "weights", LIMIT)
+        take(path)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -148,9 +154,8 @@ def test_damage_ends_in_a_known_error(tmp_path: Path, data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(body[: data.draw(st.sampled_from([len(body), len(body) - 1, len(body) // 2]))])
-    (tmp_path / "weights").unlink(missing_ok=True)
     try:
-        found = keras_file.read(path, tmp_path / "weights", LIMIT)
+        found = take(path)
     except KerasdError:
         return
     assert found.config == CONFIG

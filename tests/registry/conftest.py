@@ -198,7 +198,7 @@ def an_import() -> NewVersion:
         machine=None,
         validation_dataset_sha256=None,
         initial=None,
-        imported={"sha256": "d" * 64, "keras_version": "3.15.1", "saved_at": None, "compile_reason": "none"},
+        imported={"file_sha256": "d" * 64, "keras_version": "3.15.1", "saved_at": None, "compile_reason": "none"},
     )
 
 

@@ -29,7 +29,7 @@ def small() -> keras.Model:
     """A compiled network of two layers with weights."""
     layers = [
         keras.layers.Dense(3, "relu", name="hidden"),
-        keras.layers.Dropout(0.5),
+        keras.layers.Dropout(0.5, name="drop"),
         keras.layers.Dense(2, name="out"),
     ]
     model = keras.Sequential([keras.Input((4,), name="x"), *layers])
@@ -112,10 +112,10 @@ def with_weights(path: Path, change: Callable[[Any], None]) -> Path:
     return zipped(path, content | {_WEIGHTS: buffer.getvalue()})
 
 
-def bring(path: Path, folder: Path, max_bytes: int = 2**30, limits: Limits | None = None) -> Imported:
+def bring(path: Path, folder: Path, limits: Limits | None = None) -> Imported:
     """Import a file into a new folder, by way of JSON as an errand does."""
     folder.mkdir()
-    request = ImportRequest(file=path, folder=folder, max_bytes=max_bytes, limits=limits or Limits())
+    request = ImportRequest(file=path, folder=folder, limits=limits or Limits())
     return Imported.from_json(json.loads(json.dumps(import_model(json.loads(json.dumps(request.to_json()))))))
 
 
@@ -144,3 +144,21 @@ def _drawn(draw: np.random.Generator, weight: np.ndarray[Any, Any]) -> np.ndarra
     if weight.dtype.kind != "f":
         return weight
     return draw.uniform(0.1, 1.0, weight.shape).astype(weight.dtype)
+
+
+def arrays(path: Path) -> list[str]:
+    """The places of all arrays among a file's weights."""
+    found: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(name)
+
+    with h5py.File(io.BytesIO(members(path)[_WEIGHTS])) as file:
+        file.visititems(note)
+    return found
+
+
+def external_link(path: str) -> Any:
+    """A link to something in another file."""
+    return h5py.ExternalLink(path, "x")
