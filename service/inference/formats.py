@@ -30,7 +30,7 @@ from service.inference.signature import Signature, TensorSpec
 
 _SIGNATURE = "serving_default"
 _NO_NAME = re.compile(r"[^a-z0-9_]")
-_OPERATION = re.compile(r"failed to legalize operation '(?:tf\.)?(\w+)'|error: 'tf\.(\w+)' op")
+_OPERATION = re.compile(r'error: loc\(callsite\(fused\["(\w+):')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ def _convert_to_litert(folder: Path) -> bytes:
         return bytes(converter.convert())
     except Exception as error:
         # The converter raises whatever it likes.
-        unknown = sorted({first or second for first, second in _OPERATION.findall(str(error))})
+        unknown = sorted(set(_OPERATION.findall(str(error))))
         if unknown:
             raise RefusedError(f"TensorFlow's operation {', '.join(unknown)} has no conversion to LiteRT.") from error
         raise RefusedError(f"The conversion to LiteRT failed with {type(error).__name__}.") from error

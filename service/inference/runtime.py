@@ -6,6 +6,7 @@ quickly and no fork ever follows the import.
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ class Sessions:
             if slot.session is None:
                 slot.session = self._load(version_id, slot, path)
             return slot.session
+
+    def loaded(self, version_id: str) -> Session | None:
+        """Give the version's session if it is there already."""
+        slot = self._slots.get(version_id)
+        if slot is None or slot.session is None:
+            return None
+        with self._lock, suppress(KeyError):
+            self._slots.move_to_end(version_id)
+        return slot.session
 
     def _load(self, version_id: str, slot: "_Slot", path: Path) -> Session:
         try:

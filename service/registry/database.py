@@ -3,8 +3,9 @@
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,8 @@ class Database:
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
+        self._watches: dict[int, sqlite3.Cursor] = {}
+        self._watching = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -81,6 +84,25 @@ class Database:
         with self.read() as connection:
             connection.execute(text("SELECT 1"))
 
+    def state(self) -> int | None:
+        """A number that is another one after each change that anybody commits; None where that is not known.
+
+        It takes microseconds, so that what was read can be kept until the number changes. SQLite alone has it, and
+        counts what other connections commit: this asks by one on which nothing is ever written.
+        """
+        if not self.is_sqlite:
+            return None
+        # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
+        with suppress(sqlite3.Error), self._watching:
+            watch = self._watches.get(os.getpid()) or self._new_watch()
+            number: int = watch.execute("PRAGMA data_version").fetchone()[0]
+            return number
+        return None
+
+    def _new_watch(self) -> sqlite3.Cursor:
+        watch = sqlite3.connect(str(self._url.database), timeout=0.0, isolation_level=None, check_same_thread=False)
+        return self._watches.setdefault(os.getpid(), watch.cursor())
+
     def checkpoint(self, *, truncate: bool = True) -> bool:
         """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
 
@@ -103,6 +125,9 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+        watch = self._watches.pop(os.getpid(), None)
+        if watch is not None:
+            watch.connection.close()
 
     def _own_engine(self) -> Engine:
         engine = self._engines.get(os.getpid())

@@ -71,7 +71,7 @@ def _rows(network: Network, assignment: Assignment) -> tuple[Rows, Rows | None]:
 
 
 def read_rows(stored: StoredArrays, network: Network, class_weight: dict[int, float] | None = None) -> Rows:
-    """The rows of a data set, in the order of the network's inputs and outputs; they stay on disk until they are taken."""
+    """The rows of a data set, in the order of the network's inputs and outputs; on disk until they are taken."""
     return Rows.of(
         _ordered(stored, "x", [one.name for one in network.inputs]),
         _ordered(stored, "y", network.outputs),

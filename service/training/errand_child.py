@@ -4,6 +4,7 @@ import importlib
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -55,13 +56,15 @@ def _outcome(message: dict[str, Any]) -> dict[str, Any]:
             Unavailable("The machine had no memory left for this. Ask for less at once, or repeat it later.")
         )
     except Exception as error:
-        log.error("errand_error", kind=kind, pid=os.getpid(), exc_info=error)
+        # Local variables stay out of the log: they can hold a client's rows.
+        trace = "".join(traceback.format_exception(error))
+        log.error("errand_error", kind=kind, pid=os.getpid(), trace=trace)
         return problem(KerasdError(f"{type(error).__name__} in an errand of the kind {kind!r}; see the server's log."))
 
 
 def _function(kind: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The function of a kind that is known; nothing that came over the connection is a name of a module."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Invalid(f"The errand {kind!r} came; one of {', '.join(KINDS)} was expected.")
     module, _, name = KINDS[kind].partition(":")
     function: Callable[[dict[str, Any]], dict[str, Any]] = getattr(importlib.import_module(module), name)

@@ -79,7 +79,12 @@ def _load(folder: Path) -> tuple[Network, Observed]:
         network, model = stored.load(folder)
     except FileNotFoundError as error:
         raise NotFound("The version has just been deleted.") from error
-    return network, Observed(model.inputs, model.outputs)
+    return network, Observed(_one_or_all(model.inputs), _one_or_all(model.outputs))
+
+
+def _one_or_all(tensors: Sequence[Any]) -> Any:
+    """As the builder has them: Keras takes no list of one for one."""
+    return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
 def _rows(data: StoredArrays, network: Network) -> Rows:
@@ -91,9 +96,16 @@ def _rows(data: StoredArrays, network: Network) -> Rows:
 
 
 def _unfit(error: Exception) -> Invalid:
-    lines = str(error).strip().splitlines() or ["no message"]
-    detail = f"The model cannot work on these data: {lines[0][:300]}"
+    detail = f"The model cannot work on these data: {_sentence(str(error))}. Compare them with those it was trained on."
     return Invalid(detail, [Fault(pointer="", detail=detail)])
+
+
+def _sentence(message: str) -> str:
+    """What a message of TensorFlow says, without the traces before and after it."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no message"]
+    marked = next((number for number, line in enumerate(lines) if "[[{{node" in line), 0)
+    before, _, _ = lines[marked].partition("[[{{node")
+    return (before.strip() or lines[max(0, marked - 1)])[:300].rstrip(".")
 
 
 class _Evaluation:
@@ -147,7 +159,7 @@ class _Evaluation:
         shapes = [tuple(tensor.shape[1:]) for tensor in self._model.outputs]
         if any(None in shape for shape in shapes):
             first = self._rows.take(slice(0, 1))[: self._rows.layout.inputs]
-            answers = keras.tree.flatten(self._model([*first] if len(first) > 1 else first[0], training=False))
+            answers = keras.tree.flatten(self._model(_one_or_all(first), training=False))
             shapes = [tuple(answer.shape[1:]) for answer in answers]
         values = sum(math.prod(shape) for shape in shapes) * len(self._rows)
         if values * 4 > MOST_BYTES:
@@ -178,8 +190,6 @@ def _activation(network: Network, output: str) -> str | None:
     """The activation that makes an output, where it is a plain name."""
     for layer in network.layers:
         if layer.name == output:
-            activation: Sequence[Any] | Any = layer.arguments.get("activation")
-            if layer.type == "Softmax":
-                return "softmax"
+            activation = "softmax" if layer.type == "Softmax" else layer.arguments.get("activation")
             return activation if isinstance(activation, str) else None
     return None

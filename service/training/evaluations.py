@@ -1,6 +1,6 @@
 """Evaluations of versions, as a web process asks for them: every check, and then an errand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,7 @@ class Evaluations:
         self._files = files
         self._errands = errands
 
-    def evaluate(
-        self, version: Version, question: Question, is_gone: Callable[[], bool] = lambda: False
-    ) -> dict[str, Any]:
+    def evaluate(self, version: Version, question: Question) -> dict[str, Any]:
         """The rows, the metrics and the reports.
 
         Raises Invalid with every fault, NotFound where the version is deleted meanwhile, Conflict where the data set
@@ -54,14 +52,14 @@ class Evaluations:
             if faults:
                 raise Invalid(_headline(faults), [_placed(fault, question) for fault in faults])
             folder = self._files.dataset(str(question.dataset)) if draft is None else draft.folder
-            return self._errands.run("evaluate", self._request(version, question, folder, arrays), is_gone)
+            return self._errands.run("evaluate", self._request(version, question, folder, arrays))
 
     def _request(
         self, version: Version, question: Question, folder: Path, arrays: Sequence[ArrayFacts]
     ) -> dict[str, Any]:
         return {
             "folder": str(self._files.version(version.id).absolute()),
-            "compile": version.compile,
+            "compile": version.compile or None,
             "data_folder": str(folder.absolute()),
             "arrays": [facts.to_json() for facts in arrays],
             "batch_size": question.batch_size,
@@ -131,7 +129,8 @@ def _pointer(facts: ArrayFacts) -> str:
 
 def _placed(fault: Fault, question: Question) -> Fault:
     """What is wrong with stored data stands nowhere in the body but where they are named."""
-    return fault if question.dataset is None else replace(fault, pointer="/dataset")
+    stored = question.dataset is not None and question.data is None
+    return replace(fault, pointer="/dataset") if stored else fault
 
 
 def _headline(faults: Sequence[Fault]) -> str:

@@ -191,10 +191,11 @@ def _regression(answers: Answers) -> dict[str, Any]:
     values: dict[str, Array] = {
         "mae": metrics.mean_absolute_error(truth, said, sample_weight=weight, multioutput="raw_values"),
         "rmse": metrics.root_mean_squared_error(truth, said, sample_weight=weight, multioutput="raw_values"),
-        "r2": metrics.r2_score(truth, said, sample_weight=weight, multioutput="raw_values"),
     }
     if rows < 2:
-        reasons["r2"] = "R2 needs two rows or more."
+        values["r2"], reasons["r2"] = np.full(truth.shape[1], np.nan), "R2 needs two rows or more."
+    else:
+        values["r2"] = metrics.r2_score(truth, said, sample_weight=weight, multioutput="raw_values")
     few = truth.shape[1] <= MOST_COLUMNS
     return {
         "places": rows,

@@ -218,3 +218,19 @@ def test_old_folders_that_no_row_names_are_removed(store: FileStore, tmp_path: P
 def test_the_cache_is_a_folder(store: FileStore) -> None:
     """Children write there what later children can use."""
     assert store.cache.is_dir()
+
+
+def test_an_export_is_kept_beside_the_version(tmp_path: Path) -> None:
+    """The first one stays; of a version that is gone there is none."""
+    store = FileStore(tmp_path)
+    version_id = "ver_" + "0" * 26
+    store.version(version_id).mkdir()
+    for text in ("first", "second"):
+        temp = store.new_folder()
+        (temp / "file").write_text(text)
+        store.keep_export(temp, version_id, "litert")
+    assert (store.export(version_id, "litert") / "file").read_text() == "first"
+    store.remove("versions", version_id)
+    with pytest.raises(FileNotFoundError):
+        store.keep_export(store.new_folder(), version_id, "litert")
+    assert not store.version(version_id).exists()

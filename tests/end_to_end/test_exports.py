@@ -1,8 +1,11 @@
 """Versions as files for other programs, each of which answers as the version does."""
 
+import hashlib
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +208,137 @@ def test_an_export_answers_as_the_version(service: Service, name: str, form: str
     assert float(answer.headers["X-Max-Difference"]) <= 1e-4
     assert answer.headers["X-Compared-On"] == "training rows"
     assert answer.headers["X-Weights-Sha256"] == version["weights_sha256"]
+
+
+def test_an_export_is_made_once(service: Service) -> None:
+    """The second answer is the same file, without a process; who has it already is not sent it again."""
+    train(service, "dense")
+    first = export(service, "dense", "saved_model")
+    started = service.log().count("errand_started")
+    second = export(service, "dense", "saved_model")
+    assert second.content == first.content
+    assert service.log().count("errand_started") == started
+    assert second.headers["Content-Type"] == "application/zip"
+    assert second.headers["Content-Disposition"] == 'attachment; filename="export-dense-1.zip"'
+    assert second.headers["ETag"] == f'"{hashlib.sha256(second.content).hexdigest()}"'
+    path = "/v1/models/export-dense/versions/1/export?format=saved_model"
+    again = service.get(path, headers={"If-None-Match": second.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = service.http.head(service.url + path, timeout=60)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(second.content))
+
+
+def test_those_who_ask_at_once_get_the_same_file(service: Service) -> None:
+    """Two that make it do not clash, and nothing is left lying."""
+    version = train(service, "dense")
+    shutil.rmtree(service.data / "versions" / version["id"] / "exports", ignore_errors=True)
+    address = f"{service.url}/v1/models/export-dense/versions/1/export?format=litert"
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: requests.get(address, timeout=60), range(3)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert list((service.data / "incoming").iterdir()) == []
+    assert [path.name for path in (service.data / "versions" / version["id"] / "exports").iterdir()] == ["litert"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("export-dense/versions/1/export", 422, "one of keras, saved_model, onnx, litert was expected"),
+        ("export-dense/versions/1/export?format=h5", 422, "h5 came; one of keras, saved_model, onnx, litert"),
+        ("export-dense/versions/7/export?format=onnx", 404, "has no version 7"),
+        ("no-such/versions/1/export?format=onnx", 404, "has no version 1"),
+    ],
+)
+def test_what_is_not_there_is_said(service: Service, path: str, status: int, words: str) -> None:
+    """The formats are named to those who do not know them."""
+    train(service, "dense")
+    answer = service.get(f"/v1/models/{path}")
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+
+
+def test_a_version_that_tensorflow_serves_has_no_onnx_file(service: Service) -> None:
+    """409 says why; Keras's and TensorFlow's own formats hold it."""
+    service.train(
+        model="export-fallback",
+        architecture={
+            "layers": [
+                _layer("Conv2DTranspose", filters=2, kernel_size=2, strides=3, padding="same"),
+                _layer("Flatten"),
+                _layer("Dense", units=1),
+            ]
+        },
+        compile={"loss": "mse"},
+        fit={"epochs": 1},
+        seed=1,
+        data={"x": _numbers(40, 4, 4, 2), "y": _targets(40)},
+    )
+    version = service.get("/v1/models/export-fallback/versions/1").json()
+    assert version["engine"] == "tensorflow"
+    refused = export(service, "fallback", "onnx")
+    assert refused.status_code == 409
+    assert version["engine_reason"] in refused.json()["detail"]
+    for form in ("keras", "saved_model"):
+        assert export(service, "fallback", form).status_code == 200
+
+
+def test_what_litert_cannot_hold_is_refused(service: Service) -> None:
+    """409 names the operation, and nothing is kept."""
+    service.train(
+        model="export-refused",
+        architecture={
+            "layers": [
+                _layer("UpSampling2D", size=2, interpolation="lanczos3"),
+                _layer("Flatten"),
+                _layer("Dense", units=1),
+            ]
+        },
+        compile={"loss": "mse"},
+        fit={"epochs": 1},
+        seed=1,
+        data={"x": _numbers(40, 4, 4, 2), "y": _targets(40)},
+    )
+    refused = export(service, "refused", "litert")
+    assert refused.status_code == 409
+    assert "has no conversion to LiteRT" in refused.json()["detail"]
+    assert list((service.data / "incoming").iterdir()) == []
+
+
+def test_a_version_without_stored_rows_is_compared_on_made_up_ones(service: Service) -> None:
+    """And says so; older releases stored none."""
+    service.train(
+        model="export-older",
+        architecture={"layers": FAMILIES["embedding"][0]},
+        compile={"loss": "mse"},
+        fit={"epochs": 1},
+        seed=1,
+        data={"x": FAMILIES["embedding"][1], "y": _targets(40)},
+    )
+    version = service.get("/v1/models/export-older/versions/1").json()
+    (service.data / "versions" / version["id"] / "sample.npz").unlink()
+    answer = export(service, "older", "onnx")
+    assert (answer.status_code, answer.headers["X-Compared-On"]) == (200, "made-up rows")
+
+
+def test_a_version_that_is_deleted_meanwhile_is_not_found(service: Service) -> None:
+    """Whether its files go before they are read or before they are sent; nothing is left of the work."""
+    for before in (None, "keras"):
+        service.train(
+            model="export-gone",
+            architecture={"layers": FAMILIES["dense"][0]},
+            compile={"loss": "mse"},
+            fit={"epochs": 1},
+            seed=1,
+            data={"x": FAMILIES["dense"][1], "y": _targets(40, 2)},
+        )
+        number = service.get("/v1/models/export-gone").json()["latest"]
+        path = f"/v1/models/export-gone/versions/{number}"
+        version = service.get(path).json()
+        if before is not None:
+            assert service.get(f"{path}/export", params={"format": before}).status_code == 200
+        shutil.rmtree(service.data / "versions" / version["id"])
+        assert service.get(f"{path}/export", params={"format": "keras"}).status_code == 404
+        assert list((service.data / "incoming").iterdir()) == []
+        assert service.delete("/v1/models/export-gone").status_code == 204

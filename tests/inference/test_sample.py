@@ -1,26 +1,63 @@
-"""Rows that are made up suit the network."""
+"""Rows that are kept beside a version's weights, and those that stand for them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.architecture.graph import read_architecture
-from service.inference.sample import MAX_BYTES, make_up
+from service.architecture.stored import read_canonical
+from service.inference import sample
 from service.inference.signature import Signature, TensorSpec
 
 EMBEDDING = {"type": "Embedding", "input_dim": 3, "output_dim": 2}
 
 
-def made_up(layers: list[dict[str, Any]], *specs: TensorSpec) -> dict[str, np.ndarray[Any, Any]]:
-    inputs = [{"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype} for spec in specs]
-    network = read_architecture({"inputs": inputs, "layers": layers}, "", [])
-    assert network is not None
-    return make_up(network, Signature(inputs=specs, outputs=()))
+def signature(*specs: TensorSpec) -> Signature:
+    return Signature(inputs=specs, outputs=())
 
 
-def spec(name: str, *shape: int | None, dtype: str = "float32") -> TensorSpec:
-    return TensorSpec(name=name, shape=shape, dtype=dtype)
+def test_the_first_rows_come_back(tmp_path: Path) -> None:
+    """Each input's own, in its own type, also under a name that NumPy's functions have for something else."""
+    rows = {"file": np.arange(80.0, dtype="float32").reshape(40, 2), "words": np.arange(40, dtype="int32")}
+    sample.write(rows, tmp_path)
+    read = sample.read(tmp_path)
+    assert read is not None
+    assert read.keys() == rows.keys()
+    for name, array in rows.items():
+        np.testing.assert_array_equal(read[name], array[: sample.COMPARED_ROWS])
+        assert read[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize(("values", "kept"), [(2**18, 4), (2**21, 1)])
+def test_of_large_rows_there_are_fewer(tmp_path: Path, values: int, kept: int) -> None:
+    """They take about 4 MiB at most, or one row."""
+    sample.write({"x": np.zeros((33, values), "float32")}, tmp_path)
+    read = sample.read(tmp_path)
+    assert read is not None
+    assert len(read["x"]) == kept
+
+
+def test_an_older_version_has_none(tmp_path: Path) -> None:
+    """Its rows are made up."""
+    assert sample.read(tmp_path) is None
+
+
+def test_rows_are_made_up_of_the_right_shapes_and_types() -> None:
+    """Always the same ones; a size that is not fixed gets one."""
+    network = read_canonical({"layers": [{"type": "Dense", "units": 1}]})
+    given = signature(TensorSpec(name="x", shape=(None, 3), dtype="float32"))
+    rows, again = (sample.make_up(network, given) for _ in range(2))
+    assert (rows["x"].shape, rows["x"].dtype) == ((33, 32, 3), np.float32)
+    np.testing.assert_array_equal(rows["x"], again["x"])
+
+
+def test_words_that_are_made_up_are_known() -> None:
+    """Where a network looks words up, rows hold numbers that the smallest vocabulary has, whatever their type."""
+    layers = [{"type": "Embedding", "input_dim": 5, "output_dim": 2}]
+    given = signature(TensorSpec(name="x", shape=(9,), dtype="float32"))
+    rows = sample.make_up(read_canonical({"layers": layers}), given)["x"]
+    assert sorted(set(rows.ravel().tolist())) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -35,19 +72,12 @@ def spec(name: str, *shape: int | None, dtype: str = "float32") -> TensorSpec:
         [{"name": "a", "inputs": "words", **EMBEDDING, "input_dim": 9}, {"name": "b", "inputs": "words", **EMBEDDING}],
     ],
 )
-def test_words_are_in_the_vocabulary(looking_up: list[dict[str, Any]]) -> None:
+def test_words_are_known_wherever_they_are_looked_up(looking_up: list[dict[str, Any]]) -> None:
     """Whatever is on the way to the Embedding, and of several the smallest counts; other inputs have any numbers."""
     other = {"name": "other", "type": "Dense", "units": 1, "inputs": "numbers"}
-    rows = made_up([*looking_up, other], spec("words", 4), spec("numbers", 2))
+    specs = [TensorSpec(name=name, shape=(4,), dtype="float32") for name in ("words", "numbers")]
+    inputs = [{"name": spec.name, "shape": [4]} for spec in specs]
+    network = read_canonical({"inputs": inputs, "layers": [*looking_up, other]})
+    rows = sample.make_up(network, signature(*specs))
     assert set(np.unique(rows["words"])) == {0, 1, 2}
     assert rows["numbers"].min() < 0
-
-
-def test_rows_have_the_type_and_the_shape() -> None:
-    """Sizes that are not fixed get one, and of very large rows there are few."""
-    flat = {"name": "y", "type": "Flatten", "inputs": "x"}
-    assert made_up([flat], spec("x", None, 3, dtype="bool"))["x"].shape == (33, 32, 3)
-    large = made_up([flat], spec("x", MAX_BYTES, dtype="int64"))["x"]
-    assert (large.shape, large.dtype) == ((1, MAX_BYTES), np.int64)
-    again = made_up([flat], spec("x", 5))["x"]
-    np.testing.assert_array_equal(made_up([flat], spec("x", 5))["x"], again)
