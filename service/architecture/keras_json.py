@@ -86,6 +86,17 @@ def translate(value: object, pointer: str, faults: list[Fault]) -> Translation |
     return None
 
 
+def masked_calls(graph: Json) -> dict[str, frozenset[str]]:
+    """Return, for each layer of a graph that Keras wrote, the arguments by which its call is given a mask."""
+    return {
+        str(layer.get("name")): frozenset(
+            key for key, value in _kwargs_of(layer).items() if key.endswith("mask") and any(_tensors(value))
+        )
+        for layer in graph["config"]["layers"]
+        if not is_operation(layer)
+    }
+
+
 def _parse(value: object, pointer: str, faults: list[Fault]) -> Json | None:
     try:
         parsed = json.loads(value) if isinstance(value, str) else value
@@ -269,6 +280,11 @@ def _others(value: Any, depth: int = 0) -> Iterator[Any]:
 def _calls(node: Json) -> list[Json]:
     calls = node.get("inbound_nodes")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def _kwargs_of(node: Json) -> Json:
+    kwargs = [call["kwargs"] for call in _calls(node) if isinstance(call.get("kwargs"), dict)]
+    return kwargs[0] if kwargs else {}
 
 
 def _fed_by(node: Json) -> set[str]:

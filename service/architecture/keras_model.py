@@ -52,6 +52,35 @@ def plan_model(config: Json, limits: Limits) -> KerasModel:
     return KerasModel(plan=plan, layer_names=names, compilation=compilation, compile_reason=reason)
 
 
+def check_masks(config: Json, rebuilt: Json) -> None:
+    """Refuse a graph in which masks reach other layers than they do in what was `rebuilt`, as Keras writes that.
+
+    Releases of Keras differ in which layers pass a mask on. A Sequential model says nothing of it, and is built anew by
+    Keras itself.
+    """
+    if config["class_name"] == "Sequential":
+        return
+    theirs, ours = keras_json.masked_calls(config), keras_json.masked_calls(rebuilt)
+    faults = [
+        Fault(
+            pointer=at(_ROOT, "config", "layers", index, "inbound_nodes"),
+            detail=_unlike_masks(theirs[name], ours[name]),
+        )
+        for index, name in enumerate(str(layer.get("name")) for layer in config["config"]["layers"])
+        if theirs.get(name, frozenset()) != ours.get(name, frozenset())
+    ]
+    if faults:
+        raise Invalid(_headline(faults), faults[:_MAX_FAULTS])
+
+
+def _unlike_masks(theirs: frozenset[str], ours: frozenset[str]) -> str:
+    called, built = (", ".join(f"`{name}`" for name in sorted(names)) or "no mask" for names in (theirs, ours))
+    return (
+        f"This call is given {called} in the file, and {built} when Keras builds the model now, so that its answers "
+        "would be others. Build the model anew with the present Keras, load the weights into it, and save it."
+    )
+
+
 def _network(model: Json, faults: list[Fault]) -> Network | None:
     if keras_json.is_keras_json(model):
         return read_architecture(model, _ROOT, faults)

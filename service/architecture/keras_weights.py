@@ -149,13 +149,18 @@ def _misfits(arrays: Mapping[str, Any], needed: Mapping[str, Place]) -> Iterator
             yield _fault((_LAYERS, path), f"There is no such array; the layer needs one, {expected}. {_ADVICE}")
             continue
         array = arrays[path]
-        if array.shape != place.shape or str(array.dtype) != place.dtype:
+        if array.shape != place.shape or not _is_read_as(array.dtype, np.dtype(place.dtype)):
             came = f"{str(array.dtype)[:40]} of shape {list(array.shape[:20])}"
             yield _fault((_LAYERS, path), f"An array of {came} came; the layer needs {expected}. {_ADVICE}")
         elif array.id.get_storage_size() < array.size * array.dtype.itemsize:
             yield _fault((_LAYERS, path), f"The array's values are not in the file. {_ADVICE}")
     for path in sorted(arrays.keys() - needed.keys()):
         yield _fault((_LAYERS, path), f"An array came that no layer of this network has. {_ADVICE}")
+
+
+def _is_read_as(came: np.dtype[Any], needed: np.dtype[Any]) -> bool:
+    """Whether values are the very same in the type that a layer needs; counts have other widths with other backends."""
+    return came == needed or (came.kind == needed.kind == "i" and came.itemsize < needed.itemsize)
 
 
 def _fault(path: Path5, detail: str) -> Fault:

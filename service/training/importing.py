@@ -4,8 +4,10 @@ read the file -> plan its network -> build it -> give it the weights -> save -> 
 touch what the client sent, and what is built comes from the catalog alone.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +18,14 @@ import keras
 from service.architecture import catalog, keras_file, keras_weights, stored
 from service.architecture.build import build
 from service.architecture.graph import write_architecture
-from service.architecture.keras_model import KerasModel, plan_model
+from service.architecture.keras_model import KerasModel, check_masks, plan_model
 from service.architecture.network import Plan
 from service.architecture.plan import summary
 from service.data.store import storage_full
-from service.inference import sample
+from service.inference import sample, template
 from service.inference.conversion import signature_of
 from service.inference.export import export
+from service.inference.signature import Signature
 from service.training.import_request import Imported, ImportRequest
 from service.training.results import LIBRARIES, weights_sha256
 
@@ -48,13 +51,15 @@ def _import(asked: ImportRequest) -> Imported:
         planned = plan_model(file.config, asked.limits)
         keras_file.unpack_weights(asked.file, theirs, _most_bytes(planned.plan))
         model = build(planned.plan.network, planned.plan.input_shapes)
+        check_masks(file.config, json.loads(model.to_json()))
         _take_weights(model, theirs, planned, asked.folder)
     finally:
         theirs.unlink(missing_ok=True)
     network = planned.plan.network
     stored.save(model, write_architecture(network), planned.plan.input_shapes, asked.folder)
     signature = signature_of(model, network)
-    exported = export(model, signature, sample.make_up(network, signature), asked.folder / "model.onnx")
+    rows = sample.make_up(network, signature)
+    exported = export(model, signature, rows, asked.folder / "model.onnx", template=_template(model, signature))
     return Imported(
         architecture=write_architecture(network),
         compile=None if planned.compilation is None else planned.compilation.to_json(),
@@ -106,6 +111,16 @@ def _places(layers: Iterable[keras.Layer]) -> dict[str, str]:
         places[layer.name] = f"{snake}_{counts[snake]}" if counts[snake] else snake
         counts[snake] += 1
     return places
+
+
+def _template(model: keras.Model, signature: Signature) -> template.Template | None:
+    """The export without its weights, which converts many times faster than with them; None where it cannot be made."""
+    if not template.can_draft(model):
+        return None
+    # Converters raise whatever they like; the export then converts the network with its weights.
+    with contextlib.suppress(Exception):
+        return template.draft(template.trace(model, signature), signature)
+    return None
 
 
 def _sha256(path: Path) -> str:

@@ -64,6 +64,15 @@ def test_weights_are_taken_to_the_bit(tmp_path: Path) -> None:
     assert (found["normalization/vars/0"], found["normalization/vars/0"].dtype) == (1, np.int64)
 
 
+def test_counts_may_be_narrower(tmp_path: Path) -> None:
+    """With other backends than TensorFlow, Keras counts in 32 bits."""
+    place = "layers/normalization/vars/0"
+    found = taken(tmp_path, theirs(tmp_path, replace(place, data=np.int32(7))))
+    assert (found["normalization/vars/0"], found["normalization/vars/0"].dtype) == (7, np.int64)
+    for other in (np.uint64(7), np.float32(7), np.bool_(True)):
+        assert faults_of(tmp_path, replace(place, data=other))[0].pointer == f"/model.weights.h5/{place}"
+
+
 def test_an_optimizers_state_is_not_looked_at(tmp_path: Path) -> None:
     """Keras writes it into the same file."""
     assert taken(tmp_path, theirs(tmp_path, lambda file: file.create_dataset("optimizer/vars/0", data=3)))

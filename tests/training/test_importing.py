@@ -134,6 +134,23 @@ def test_words_stay_in_the_vocabulary_while_the_export_is_compared(tmp_path: Pat
     assert_same(rebuilt, original)
 
 
+def test_masks_that_reach_other_layers_than_now_are_a_fault(tmp_path: Path) -> None:
+    """An older Keras, whose layers pass masks on otherwise, has saved a graph that would answer otherwise now."""
+    words = keras.Input((5,), dtype="int32", name="words")
+    embedded = layers.Embedding(3, 4, mask_zero=True, name="embedded")(words)
+    original = keras.Model(words, layers.LSTM(2, name="read")(embedded))
+
+    def forget(config: Any) -> None:
+        for layer in config["config"]["layers"]:
+            if layer["name"] == "read":
+                layer["inbound_nodes"][0]["kwargs"]["mask"] = None
+
+    with pytest.raises(Invalid, match="no mask in the file, and `mask` when Keras builds") as refused:
+        bring(with_config(saved(original, tmp_path), forget), tmp_path / "version")
+    assert refused.value.faults[0].pointer.endswith("/inbound_nodes")
+    assert list((tmp_path / "version").iterdir()) == []
+
+
 def test_what_onnx_cannot_hold_is_left_to_tensorflow(tmp_path: Path) -> None:
     """The version says why."""
     original = keras.Sequential([keras.Input((8, 8, 1)), layers.Resizing(5, 5, interpolation="lanczos3")])
