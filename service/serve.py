@@ -172,7 +172,7 @@ def parts(settings: Settings) -> tuple[Part, Part]:
     # A child that is killed leaves its temporary files behind, and the runner removes this folder in the end.
     temporary = {"TMPDIR": settings.run_folder} if settings.run_folder else {}
     return (
-        Part("web", web, settings.as_environment()),
+        Part("web", web, settings.as_environment(OPENBLAS_NUM_THREADS="1")),
         Part("supervisor", supervisor, settings.as_environment(**quiet, **temporary)),
     )
 

@@ -29,12 +29,41 @@ class Express(Protocol):
         ...
 
 
+class Outbox:
+    """Answers that are sent together, once all requests are read that have come in the meantime.
+
+    A client that is woken by each answer takes the processor from the server, which then begins each request with
+    cold caches: sent so, answers cost half as much again.
+    """
+
+    def __init__(self) -> None:
+        self._answers: list[tuple[asyncio.Transport, bytes, bool]] = []
+
+    def put(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, answer: bytes, close: bool) -> None:
+        """Send an answer soon, and then perhaps hang up."""
+        if not self._answers:
+            loop.call_soon(self.send)
+        self._answers.append((transport, answer, close))
+
+    def send(self) -> None:
+        """Send what there is now."""
+        answers, self._answers = self._answers, []
+        for transport, answer, close in answers:
+            if not transport.is_closing():
+                transport.write(answer)
+                if close:
+                    transport.close()
+
+
 class WebProtocol(HttpToolsProtocol):
     """HTTP with bounds on what comes before a body, and on how long a client may keep the server waiting.
 
     What an `Express` application can answer at once is answered here, in one write: a task for each request, and its
     events, would cost as much as a prediction.
     """
+
+    #: All connections of a process have one.
+    _outbox = Outbox()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,14 +87,15 @@ class WebProtocol(HttpToolsProtocol):
                 self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
+        # What ASGI needs besides is made when ASGI is to answer.
         self._in_head = True
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         self._expected = self._expects()
         if self._expected is None:
-            super().on_headers_complete()
+            self._begin_asgi()
 
     def on_body(self, body: bytes) -> None:
         if self._expected is None:
@@ -83,9 +113,21 @@ class WebProtocol(HttpToolsProtocol):
         if answer is not None:
             self._write(answer)
             return
-        super().on_headers_complete()
+        self._begin_asgi()
         super().on_body(content)
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        # What was asked before the mistake is answered before it.
+        self._outbox.send()
+        super().send_400_response(msg)
+
+    def _begin_asgi(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def _expects(self) -> object | None:
         """What the application makes of a request that nothing stands before, and nothing else is to be done for."""
@@ -102,10 +144,9 @@ class WebProtocol(HttpToolsProtocol):
         keep_alive = self.parser.should_keep_alive()
         closing = b"" if keep_alive else b"connection: close\r\n"
         head, body = answer
-        self.transport.write(b"".join([b"HTTP/1.1 200 OK\r\n", *date, closing, head, b"\r\n", body]))
+        content = b"".join([b"HTTP/1.1 200 OK\r\n", *date, closing, head, b"\r\n", body])
+        self._outbox.put(self.loop, self.transport, content, not keep_alive)
         self.server_state.total_requests += 1
-        if not keep_alive:
-            self.transport.close()
 
     def _look(self) -> None:
         """Hang up on a client whose turn it is, and that was silent since the last look."""

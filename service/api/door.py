@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
@@ -43,8 +43,7 @@ _MOST_SEEN = 1024
 _NEVER_REFUSED = "/health/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A request for predictions: by which route, and of which version."""
 
     route: HotRoute
@@ -125,8 +124,8 @@ class FrontDoor:
             return None
         if reply is None:
             return None
-        head = "".join([f"{name}: {value}\r\n" for name, value in self._headers(reply)])
-        return head.encode("latin-1"), reply.body
+        # Most of the headers are the same as last time.
+        return _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids)), reply.body
 
     def close(self) -> None:
         """End the threads."""
@@ -160,25 +159,32 @@ class FrontDoor:
 
     def _answer(self, call: _Call, content: bytes) -> Reply | None:
         """The reply to a request in the common form; runs in a thread."""
+
+        def answer(served: Served) -> Reply | None:
+            if not self._predictor.is_loaded(served.version):
+                # What is loaded only now takes longer than it ever will again, and is no measure.
+                return self._reply(call, served, content)
+            return self._timed(call, served, content)
+
         try:
-            return self._versions.use(call.name, call.wanted, lambda served: self._timed(call, served, content))
+            return self._versions.use(call.name, call.wanted, answer)
         except KerasdError:
             return None
 
     def _timed(self, call: _Call, served: Served, content: bytes) -> Reply | None:
-        # What is loaded only now takes longer than it ever will again.
-        counts = self._predictor.is_loaded(served.version)
         started = perf_counter()
+        reply = self._reply(call, served, content)
+        served.pace.note(len(content), perf_counter() - started)
+        return reply
+
+    def _reply(self, call: _Call, served: Served, content: bytes) -> Reply | None:
         try:
-            reply = call.route.answer(served, call.headers, content)
+            return call.route.answer(served, call.headers, content)
         except NotFound:
             raise
         except Exception:
             # Whatever is wrong, Flask says it, and logs it where that is due.
             return None
-        if counts:
-            served.pace.note(len(content), perf_counter() - started)
-        return reply
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Flask answer; a small body is waited for before."""
@@ -204,17 +210,27 @@ class FrontDoor:
             self._inside -= 1
 
     async def _send(self, reply: Reply, send: Send) -> None:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(reply)]
+        head = _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids))
+        headers = [tuple(line.split(b": ", 1)) for line in head.splitlines()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-
-    def _headers(self, reply: Reply) -> tuple[tuple[str, str], ...]:
-        return (*reply.headers, ("Content-Length", str(len(reply.body))), ("X-Request-Id", next(self._ids)))
 
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": refusal.body})
+
+
+@lru_cache(maxsize=1024)
+def _encoded(*parts: tuple[tuple[str, str], ...]) -> bytes:
+    """Headers as they are sent."""
+    return "".join([f"{name}: {value}\r\n" for part in parts for name, value in part]).encode("latin-1")
+
+
+def _own_headers(reply: Reply, request_id: str) -> bytes:
+    """The headers that no other reply has, as they are sent."""
+    timing = "" if reply.timings is None else f"Server-Timing: {reply.timings.header()}\r\n"
+    return f"{timing}Content-Length: {len(reply.body)}\r\nX-Request-Id: {request_id}\r\n".encode("latin-1")
 
 
 def _size(headers: Headers) -> int | None:

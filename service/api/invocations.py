@@ -13,7 +13,7 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from service.api.exchange import Answers, Reply, respond
-from service.api.media import CSV
+from service.api.media import CSV, JSON_HEADERS
 from service.api.operation import JSON, dumps, parse_json
 from service.api.packing import pack, read_body
 from service.api.problems import register_plain
@@ -74,8 +74,7 @@ def blueprint(versions: Versions, predictions: Predictions, target: str, max_bod
 
 def _answer(served: Served, read: Callable[[Signature], Arrays], answers: Answers) -> Reply:
     def write(outputs: Arrays) -> Reply:
-        body = dumps({"predictions": encode(outputs, served.signature)})
-        return Reply(body=body, headers=(("Content-Type", JSON),))
+        return Reply(dumps({"predictions": encode(outputs, served.signature)}), JSON_HEADERS)
 
     return answers.reply(served, lambda: read(served.signature), write)
 

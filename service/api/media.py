@@ -14,7 +14,7 @@ from werkzeug.datastructures import MIMEAccept
 
 from service.api.exchange import Reply
 from service.api.operation import JSON, dumps, load, parse_json
-from service.api.packing import read_body
+from service.api.packing import VARIES, read_body
 from service.errors import NotAcceptable, UnsupportedMediaType
 from service.inference import arrow_tables, csv_files, numpy_files
 from service.inference.instances import decode, decode_columns, encode
@@ -52,6 +52,8 @@ _WRITERS: Final[dict[str, Callable[[Arrays, Signature], bytes]]] = {
     ARROW_FILE: arrow_tables.write_file,
     CSV: csv_files.write_csv,
 }
+#: Of an answer in JSON.
+JSON_HEADERS: Final = (("Content-Type", JSON), VARIES)
 #: General types, and how the bodies begin that can come under them.
 _GENERAL: Final = ("application/octet-stream", "application/zip")
 _BEGINNINGS: Final = {b"PK": NPZ, b"\x93NUMPY": NPY, b"ARROW1": ARROW_FILE}
@@ -98,9 +100,9 @@ def write(media_type: str, outputs: Arrays, signature: Signature, columnar: bool
         predictions = (
             {"outputs": columns(outputs, signature)} if columnar else {"predictions": encode(outputs, signature)}
         )
-        return Reply(body=dumps({**predictions, **about}), headers=(("Content-Type", JSON),))
+        return Reply(dumps({**predictions, **about}), JSON_HEADERS)
     content_type = "text/csv; charset=utf-8" if media_type == CSV else media_type
-    return Reply(body=_WRITERS[media_type](outputs, signature), headers=(("Content-Type", content_type),))
+    return Reply(_WRITERS[media_type](outputs, signature), (("Content-Type", content_type), VARIES))
 
 
 def columns(outputs: Arrays, signature: Signature) -> Any:

@@ -16,8 +16,9 @@ import orjson
 from flask import Blueprint, Response, request
 
 from service.api.exchange import Answers, Arrays, Headers, Reply, respond
-from service.api.operation import JSON, dumps, json_response
-from service.api.packing import pack, read_body
+from service.api.media import JSON_HEADERS
+from service.api.operation import dumps, json_response
+from service.api.packing import VARIES, pack, read_body
 from service.api.problems import register_plain
 from service.api.statistics import model_stats
 from service.api.versions import Served, Versions
@@ -187,9 +188,9 @@ def _written(served: Served, asked: _Asked, arrays: Arrays) -> Reply:
     head = {"model_name": version.model, "model_version": str(version.number), **given_id, "outputs": outputs}
     text = dumps(head)
     if not parts:
-        return Reply(body=text, headers=(("Content-Type", JSON),))
-    headers = (("Content-Type", "application/octet-stream"), (JSON_LENGTH, str(len(text))))
-    return Reply(body=b"".join([text, *parts]), headers=headers)
+        return Reply(text, JSON_HEADERS)
+    headers = (("Content-Type", "application/octet-stream"), (JSON_LENGTH, str(len(text))), VARIES)
+    return Reply(b"".join([text, *parts]), headers)
 
 
 def _refuse_files() -> None:

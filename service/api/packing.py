@@ -16,7 +16,8 @@ _FRAMES = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 _WORTH_PACKING = 1024
 #: Numbers hardly pack better at higher levels, which take several times as long.
 _LEVEL = 1
-_VARIES = ("Vary", "Accept-Encoding")
+#: Belongs to each answer that `pack` may pack.
+VARIES = ("Vary", "Accept-Encoding")
 
 
 def read_body(limit_bytes: int) -> bytes:
@@ -54,9 +55,9 @@ def pack(reply: Reply, accepted: str | bytes | None) -> Reply:
     """Pack a reply if that is worth it and its client takes it, whose Accept-Encoding is `accepted`."""
     coding = "identity" if accepted is None or len(reply.body) < _WORTH_PACKING else _best(accepted)
     if coding == "identity":
-        return Reply(body=reply.body, headers=(*reply.headers, _VARIES))
+        return reply
     body = gzip.compress(reply.body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(reply.body, _LEVEL)
-    return Reply(body=body, headers=(*reply.headers, _VARIES, ("Content-Encoding", coding)))
+    return reply._replace(body=body, headers=(*reply.headers, ("Content-Encoding", coding)))
 
 
 def _best(accepted: str | bytes) -> str:

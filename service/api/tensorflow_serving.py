@@ -50,6 +50,7 @@ _DATA_TYPES = {
 }
 #: A version's number, as far as TensorFlow Serving reads one.
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_HEADERS = (("Content-Type", JSON),)
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([A-Za-z][A-Za-z0-9_-]{0,63}))?:predict")
 
 
@@ -156,7 +157,7 @@ def _by_row(served: Served, outputs: Arrays) -> Reply:
 
 
 def _reply(value: dict[str, Any]) -> Reply:
-    return Reply(body=dumps(value), headers=(("Content-Type", JSON),))
+    return Reply(dumps(value), _HEADERS)
 
 
 def _read(limit_bytes: int) -> dict[str, Any]:

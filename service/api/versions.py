@@ -1,5 +1,6 @@
 """Which version a request means, and what it meant if that one is deleted meanwhile."""
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -47,13 +48,16 @@ class Served:
     pace: Pace
     #: Who answers: its number, and the hash of its weights.
     headers: tuple[tuple[str, str], ...]
+    #: How its answers in JSON end.
+    tail: bytes
 
     @classmethod
     def of(cls, version: Version) -> "Served":
         signature = Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
         headers = (("X-Model-Version", str(version.number)), ("X-Weights-SHA256", version.weights_sha256))
         reader = PlainReader(signature)
-        return cls(version=version, signature=signature, reader=reader, pace=Pace(), headers=headers)
+        tail = b',"model":%b,"version":%d}\n' % (json.dumps(version.model).encode(), version.number)
+        return cls(version=version, signature=signature, reader=reader, pace=Pace(), headers=headers, tail=tail)
 
 
 @dataclass(frozen=True, slots=True)

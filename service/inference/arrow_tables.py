@@ -36,22 +36,23 @@ def read_stream(content: bytes, signature: Signature, limit_bytes: int) -> Array
     import pyarrow
 
     try:
-        schema, batches = _read(content, signature, limit_bytes)
+        table = _read(content, signature, limit_bytes)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise _damaged(str(error)) from error
-    features = are_features(schema.names, signature)
+    names = table.schema.names
+    features = are_features(names, signature)
     faults: list[Fault] = []
     columns: list[Array] = []
-    for place, name in enumerate(schema.names):
+    for place, name in enumerate(names):
         try:
-            columns.append(_column([batch.column(place) for batch in batches], name))
+            columns.append(_column(table.column(place), name))
         except Invalid as error:
             faults.extend(error.faults)
     if faults:
         raise refusal(faults)
     if features:
-        return by_feature(columns, schema.names, signature)
-    return by_input(zip(schema.names, columns, strict=True), signature)
+        return by_feature(columns, names, signature)
+    return by_input(zip(names, columns, strict=True), signature)
 
 
 def read_file(content: bytes, signature: Signature, limit_bytes: int) -> Arrays:
@@ -75,19 +76,20 @@ def write_file(outputs: Arrays, signature: Signature) -> bytes:
     return _written(pyarrow.ipc.new_file, outputs, signature)
 
 
-def _read(content: bytes, signature: Signature, limit_bytes: int) -> tuple[Any, list[Any]]:
+def _read(content: bytes, signature: Signature, limit_bytes: int) -> Any:
+    """The table, whose columns are in one piece each."""
     import pyarrow
     from pyarrow import ipc
 
     options = ipc.IpcReadOptions(use_threads=False)
-    buffer = pyarrow.py_buffer(content)
-    with ipc.open_stream(buffer, options=options, memory_pool=pyarrow.system_memory_pool()) as reader:
+    buffer, pool = pyarrow.py_buffer(content), pyarrow.system_memory_pool()
+    with ipc.open_stream(buffer, options=options, memory_pool=pool) as reader:
         _check_schema(reader.schema, signature)
         _check_messages(buffer, limit_bytes)
         batches = list(reader)
         for batch in batches:
             batch.validate(full=True)
-        return reader.schema, batches
+        return pyarrow.Table.from_batches(batches, reader.schema).combine_chunks(pool)
 
 
 def _check_schema(schema: Any, signature: Signature) -> None:
@@ -156,42 +158,35 @@ def _messages(reader: Any) -> Iterator[Any]:
         yield message
 
 
-def _column(chunks: list[Any], name: str) -> Array:
+def _column(column: Any, name: str) -> Array:
     """One column as an array, (rows, ...); raise Invalid for nulls, and for lists that differ in length."""
-    arrays: list[Array] = []
-    first = 0
-    for chunk in chunks:
-        if len(chunk):
-            arrays.append(_values(chunk, name, first, 1))
-            if arrays[-1].shape[1:] != arrays[0].shape[1:]:
-                raise _ragged(name, first, list(arrays[-1].shape[1:]), list(arrays[0].shape[1:]))
-        first += len(chunk)
-    if not arrays:
+    if not len(column):
         return np.empty(0, np.float32)
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    (array,) = column.chunks
+    return _values(array, name, 1)
 
 
-def _values(array: Any, name: str, first: int, per_row: int) -> Array:
-    """Arrow's array as NumPy's; `per_row` of its elements make a row, of which `first` is the number of the first."""
+def _values(array: Any, name: str, per_row: int) -> Array:
+    """Arrow's array as NumPy's; `per_row` of its elements make a row."""
     import pyarrow
 
     if isinstance(array, pyarrow.FixedShapeTensorArray):
-        inner = _values(array.storage, name, first, per_row)
+        inner = _values(array.storage, name, per_row)
         return inner.reshape(len(array), *array.type.shape)
     if array.null_count:
         element = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False)))
-        place = in_column(name)([first + element // per_row])
+        place = in_column(name)([element // per_row])
         raise refusal([Fault(pointer=place.pointer, detail=f"A null came {place.words}; a number was expected.")])
     if pyarrow.types.is_boolean(array.type) and len(array) > MAX_BOOLEANS:
         raise TooLarge(f"More than {MAX_BOOLEANS} booleans came in one batch, the most allowed. Send fewer rows.")
     if not _is_list(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False))
-    size = _list_size(array, name, first, per_row)
-    inner = _values(array.flatten(), name, first, per_row * max(size, 1))
+    size = _list_size(array, name, per_row)
+    inner = _values(array.flatten(), name, per_row * max(size, 1))
     return inner.reshape(len(array), size, *inner.shape[1:])
 
 
-def _list_size(array: Any, name: str, first: int, per_row: int) -> int:
+def _list_size(array: Any, name: str, per_row: int) -> int:
     from pyarrow import types
 
     if types.is_fixed_size_list(array.type):
@@ -201,15 +196,15 @@ def _list_size(array: Any, name: str, first: int, per_row: int) -> int:
         return 0
     odd = np.flatnonzero(sizes != sizes[0])
     if len(odd):
-        raise _ragged(name, first + int(odd[0]) // per_row, [int(sizes[odd[0]])], [int(sizes[0])])
+        raise _ragged(name, int(odd[0]) // per_row, int(sizes[odd[0]]), int(sizes[0]))
     return int(sizes[0])
 
 
-def _ragged(name: str, row: int, came: list[int], due: list[int]) -> Invalid:
+def _ragged(name: str, row: int, came: int, due: int) -> Invalid:
     place = in_column(name)([row])
     detail = (
-        f"A list of {' x '.join(map(str, came))} came {place.words}; {' x '.join(map(str, due))} were expected, as in "
-        "the first. The rows of one request must be equally long: pad them, or send them in requests of their own."
+        f"A list of {came} came {place.words}; {due} were expected, as in the first. The rows of one request must be "
+        "equally long: pad them, or send them in requests of their own."
     )
     return refusal([Fault(pointer=place.pointer, detail=detail)])
 

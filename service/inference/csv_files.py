@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from service.data.array_writer import EXACT_LIMIT
-from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
+from service.data.csv_table import NotNumbers, block_bytes, cell_faults, read_names, read_rows
 from service.errors import Fault
 from service.inference.fitting import MOST_FAULTS, Locate, fit, in_column, in_columns, refusal, says
 from service.inference.signature import Signature, TensorSpec
@@ -16,9 +16,6 @@ from service.inference.table_columns import are_features, by_input
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-
-#: How many cells the search for faults looks at, from the first block with one: it takes a microsecond or two for each.
-_MOST_CELLS = 500_000
 
 
 def read_csv(content: bytes, signature: Signature) -> Arrays:
@@ -94,5 +91,8 @@ def _check_digits(values: Array, signature: Signature, name: str, locate: Locate
 
 
 def _faults(content: bytes, header: list[str], good: int, reason: str) -> list[Fault]:
-    found = list(islice(cell_faults(io.BytesIO(content), header, good, _MOST_CELLS // len(header) + 1), MOST_FAULTS))
+    # The first fault is in the block that follows the good rows, in which a cell takes two bytes at least. Those below
+    # are not looked for: a microsecond for each cell of a large body is too long.
+    rows = block_bytes(len(header)) // (2 * len(header)) + 1
+    found = list(islice(cell_faults(io.BytesIO(content), header, good, rows), MOST_FAULTS))
     return found or [Fault(pointer="", detail=f"The rows cannot be read as numbers: {reason[:200]}. Correct them.")]

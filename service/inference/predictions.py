@@ -1,9 +1,8 @@
 """The one way that a prediction takes under every protocol: inputs are read, predicted, written, and counted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,8 +15,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Written = TypeVar("Written")
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """How long the parts of an answer took, in nanoseconds."""
 
     read: int

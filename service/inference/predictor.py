@@ -62,12 +62,12 @@ class Predictor:
                 spec.name: np.zeros((0, *(size or 0 for size in spec.shape)), spec.dtype) for spec in signature.outputs
             }
         answer = self._engine(version)
+        if rows <= SLICE_ROWS:
+            return answer(arrays)
         slices = [
             answer({name: array[start : start + SLICE_ROWS] for name, array in arrays.items()})
             for start in range(0, rows, SLICE_ROWS)
         ]
-        if len(slices) == 1:
-            return slices[0]
         return {spec.name: np.concatenate([part[spec.name] for part in slices]) for spec in signature.outputs}
 
     def _engine(self, version: Served) -> Callable[[Arrays], Arrays]:

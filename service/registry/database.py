@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -37,16 +37,13 @@ class Database:
 
     def __init__(self, url: str, *, checkpoints: bool = False) -> None:
         self._url = make_url(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._checkpoints = checkpoints
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
         self._watches: dict[int, sqlite3.Cursor] = {}
         self._watching = threading.Lock()
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self._url.get_backend_name() == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -92,12 +89,14 @@ class Database:
         """
         if not self.is_sqlite:
             return None
-        # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
-        with suppress(sqlite3.Error), self._watching:
-            watch = self._watches.get(os.getpid()) or self._new_watch()
-            number: int = watch.execute("PRAGMA data_version").fetchone()[0]
-            return number
-        return None
+        try:
+            with self._watching:
+                watch = self._watches.get(os.getpid()) or self._new_watch()
+                number: int = watch.execute("PRAGMA data_version").fetchone()[0]
+                return number
+        except sqlite3.Error:
+            # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
+            return None
 
     def _new_watch(self) -> sqlite3.Cursor:
         watch = sqlite3.connect(str(self._url.database), timeout=0.0, isolation_level=None, check_same_thread=False)

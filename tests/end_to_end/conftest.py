@@ -54,7 +54,8 @@ class Service:
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log()
-        with contextlib.suppress(requests.ConnectionError):
+        # A process that is still starting lets its first request wait.
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return requests.get(f"{self.url}/health/ready", timeout=5).status_code == 200
         return False
 

@@ -248,7 +248,7 @@ def kill_web_workers(service: Service) -> None:
 
 
 def answers(service: Service) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
+    with contextlib.suppress(requests.ConnectionError, requests.Timeout):
         return requests.get(f"{service.url}/health/live", timeout=5).status_code == 200
     return False
 
