@@ -10,7 +10,7 @@ from service.errors import Conflict, Invalid, NotFound
 from service.registry.claims import Claims
 from service.registry.job import Job
 from service.registry.models import Model, Models
-from tests.registry.conftest import NOON, a_version
+from tests.registry.conftest import NOON, a_version, an_import
 
 
 def test_a_version_comes_back_as_it_was_published(claims: Claims, models: Models, claim: Callable[..., Job]) -> None:
@@ -143,3 +143,13 @@ def test_a_number_that_no_column_holds_names_no_version(models: Models, train: C
         models.version("xor", number)
     with pytest.raises(NotFound):
         models.delete_version("xor", number)
+
+
+def test_an_import_gets_the_next_number(models: Models, train: Callable[..., int]) -> None:
+    """What no job has made stands among the others, and comes back as it was added."""
+    train("xor")
+    new = an_import()
+    added = models.add(new, NOON)
+    assert added == models.latest("xor")
+    assert asdict(added) == asdict(new) | {"number": 2, "created_at": NOON}
+    assert train("xor") == 3
