@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from service.api.hang_up import client_is_gone
 from service.api.operation import Operation, operation
 from service.api.versions import find_version, with_version
 from service.errors import (
@@ -57,7 +58,7 @@ def blueprint(models: Models, evaluations: Evaluations) -> Blueprint:
         question = Question(**body)
 
         def answer(version: Version) -> dict[str, Any]:
-            found = evaluations.evaluate(version, question)
+            found = evaluations.evaluate(version, question, client_is_gone())
             return {"model": version.model, "version": version.number, **found}
 
         return with_version(lambda: find_version(models, name, query["version"]), answer)

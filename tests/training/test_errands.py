@@ -17,7 +17,7 @@ import pytest
 from service.errors import Fault, Invalid, Unavailable
 from service.training import errand_desk, errands
 from service.training.errand_desk import MOST_ERRANDS, ErrandDesk
-from service.training.errands import ClientGone, Errands
+from service.training.errands import Errands
 from tests.training import errand_children as children
 from tests.training.errand_children import Play, StagedZygote
 
@@ -158,7 +158,7 @@ def test_a_machine_does_a_few_errands_at_a_time(open_desk: Callable[..., Desk]) 
         assert not any(one.done() for one in waiting)
         leave.set()
         for one in waiting:
-            with pytest.raises(ClientGone):
+            with pytest.raises(Unavailable, match="hung up"):
                 one.result(20)
     desk.wait_for_rest()
 
@@ -187,7 +187,7 @@ def test_who_refuses_takes_nothing_new_and_ends_what_it_has(open_desk: Callable[
             desk.errands.run("export", {})
         assert desk.desk.busy
         leave.set()
-        with pytest.raises(ClientGone):
+        with pytest.raises(Unavailable, match="hung up"):
             waiting.result(20)
     desk.wait_for_rest()
 
