@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from service.errors import Fault, Invalid, Unavailable
 from service.training import errand_desk, errands
 from service.training.errand_desk import MOST_ERRANDS, ErrandDesk
 from service.training.errands import Errands
+from service.training.zygote import Child
 from tests.training import errand_children as children
 from tests.training.errand_children import Play, StagedZygote
 
@@ -160,6 +162,23 @@ def test_a_machine_does_a_few_errands_at_a_time(open_desk: Callable[..., Desk]) 
         for one in waiting:
             with pytest.raises(Unavailable, match="hung up"):
                 one.result(20)
+    desk.wait_for_rest()
+
+
+def test_a_child_that_cannot_be_started_is_unavailable(
+    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desk stays open for those who come later."""
+
+    def fail(function: str, arguments: tuple[Any, ...]) -> Child:
+        raise BlockingIOError("no more processes")
+
+    desk = open_desk(children.answer)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.zygote, "start", fail)
+        with pytest.raises(Unavailable, match="No process could be started"):
+            desk.errands.run("export", {})
+    assert desk.errands.run("export", {})["threads"] == 3
     desk.wait_for_rest()
 
 
