@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from service.errors import Fault, Invalid, Unavailable
@@ -53,8 +54,12 @@ class Desk:
 
     def wait_for_rest(self) -> None:
         """Return once no child is left, nor anything of one."""
-        until(lambda: not self.desk.busy)
-        assert not any(child.process.is_alive() for child in self.zygote.children)
+        until(lambda: not self.desk.busy and not any(psutil.pid_exists(pid) for pid in self.pids))
+
+    @property
+    def pids(self) -> list[int]:
+        """The children so far; only the desk's thread may ask themselves how they are."""
+        return [child.process.pid or 0 for child in self.zygote.children]
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
