@@ -13,13 +13,14 @@ REQUIREMENTS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench torture openapi catalog clean
+.PHONY: help serve test lint bench bench-inference torture openapi catalog clean
 
 help:
 	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
 	@echo "make test      check style and types, and run all tests with coverage (JOBS=2 at a time)"
 	@echo "make lint      check style and types alone"
 	@echo "make bench     time training beside its peers (BENCH=--quick, BENCH='--only dense --json readings.json')"
+	@echo "make bench-inference  measure predictions beside other servers (BENCH='--servers kerasd,fastapi --network dense')"
 	@echo "make torture   kill parts of a running service at random moments (MOMENTS=500 SEED=1)"
 	@echo "make openapi   write openapi.yaml anew from the schemas"
 	@echo "make catalog   write the catalog of layers anew from the installed Keras"
@@ -40,6 +41,9 @@ lint: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks.training $(BENCH)
 
+bench-inference: $(VENV)/.installed-bench-inference
+	@$(BIN)/python -m benchmarks.inference $(BENCH)
+
 torture: $(VENV)/.installed-test
 	@CHAOS_MOMENTS="$(MOMENTS)" CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -s -k test_random_moments tests/end_to_end/test_chaos.py
 
@@ -50,7 +54,7 @@ catalog: $(VENV)/.installed
 	@$(BIN)/python -m service.architecture.generate_catalog
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* openapi.yaml.new
+	rm -rf $(VENV) .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* openapi.yaml.new
 
 # Each candidate is run, not only looked for: a version manager's shim can be on the PATH and still start nothing.
 $(VENV)/.made:
@@ -79,4 +83,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 $(VENV)/.installed-bench: $(VENV)/.installed
 	@echo "Installing what the benchmarks need; benchmarks/README.md tells how to have PyTorch without its GPU libraries"
 	@$(PIP) install -c constraints.txt -e '.[bench]'
+	@touch $@
+
+$(VENV)/.installed-bench-inference: $(VENV)/.installed
+	@echo "Installing what the benchmarks of inference need; their peers are installed into .bench by themselves"
+	@$(PIP) install -c constraints.txt -e '.[bench-inference]'
 	@touch $@

@@ -5,16 +5,21 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 LIBRARIES = ("kerasd", "tensorflow", "keras", "numpy", "torch", "scikit-learn", "h2o")
+SERVING_LIBRARIES = (
+    *("kerasd", "onnxruntime", "numpy", "orjson", "flask", "gunicorn"),
+    *("uvicorn", "uvicorn-worker", "uvloop", "keras", "tensorflow"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What has to be named beside every figure."""
+    """What has to be named beside every figure; `java` is empty where it has no part in it."""
 
     processor: str
     cores: int
@@ -30,18 +35,19 @@ class Machine:
     def sentence(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
         cores = f"{self.used_cores} of {self.cores} cores"
-        return f"{self.processor}, {cores}, {self.system}, Python {self.python}, {versions}, Java {self.java}."
+        java = f", Java {self.java}" if self.java else ""
+        return f"{self.processor}, {cores}, {self.system}, Python {self.python}, {versions}{java}."
 
 
-def describe() -> Machine:
+def describe(libraries: Sequence[str] = LIBRARIES, *, java: bool = True) -> Machine:
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,
         used_cores=usable_cores(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        java=_java(),
-        libraries={name: _version(name) for name in LIBRARIES},
+        java=_java() if java else "",
+        libraries={name: _version(name) for name in libraries},
     )
 
 

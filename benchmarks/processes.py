@@ -55,7 +55,7 @@ def _run(command: list[str], log: Path) -> int:
     """The exit code; on Ctrl-C or when the time is over, the process and the servers that it started are ended."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(), stdout=output, stderr=output, start_new_session=True
+            command, cwd=ROOT, env=environment(), stdout=output, stderr=output, start_new_session=True
         )
         try:
             return process.wait(MEASUREMENT_SECONDS)
@@ -66,7 +66,8 @@ def _run(command: list[str], log: Path) -> int:
             _end(process)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of whatever is measured."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
     return kept | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
 

@@ -1,8 +1,9 @@
-"""create_app(): the one place where the web process's parts are put together. Importing it has no effect."""
+"""create_front_door(): the one place where the web process's parts are put together. Importing it has no effect."""
 
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -17,7 +18,9 @@ from service.api import (
     evaluations,
     exports,
     health,
+    invocations,
     jobs,
+    metrics,
     models,
     open_inference,
     openapi,
@@ -25,12 +28,17 @@ from service.api import (
     problems,
     tensorflow_serving,
 )
+from service.api.door import FrontDoor
+from service.api.versions import Versions
 from service.architecture.plan import Limits
 from service.config import Settings, available_cores
 from service.data.store import FileStore
+from service.inference.predictions import Predictions
 from service.inference.predictor import Predictor
 from service.inference.runtime import Sessions
+from service.inference.statistics import PredictionStatistics
 from service.inference.tensorflow_client import TensorFlowClient
+from service.inference.warmer import Warmer
 from service.log import configure
 from service.registry.aliases import Aliases
 from service.registry.database import Database
@@ -51,19 +59,40 @@ TENSORFLOW_TIMEOUT = 60.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the Flask application and the front door have in common."""
+
+    settings: Settings
+    database: Database
+    files: FileStore
+    versions: Versions
+    predictor: Predictor
+    predictions: Predictions
+
+
 def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
-    """The web process's application; without `settings` they come from the environment."""
-    settings = settings or Settings.from_environment()
-    now = now or (lambda: datetime.now(UTC))
-    configure(settings.log_level)
-    database = Database(settings.database)
-    files = FileStore(settings.data)
-    app = Flask("kerasd", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    problems.register(app)
-    _log_requests(app)
-    _register_blueprints(app, settings, database, files, now)
-    return app
+    """The whole API as a Flask application; without `settings` they come from the environment."""
+    return _flask(_parts(settings or Settings.from_environment()), now or (lambda: datetime.now(UTC)))
+
+
+def create_front_door() -> FrontDoor:
+    """The web process's ASGI application: the Flask application, and in front of it the way for predictions."""
+    parts = _parts(Settings.from_environment())
+    Warmer(parts.database, Models(parts.database), parts.predictor, parts.settings.session_budget_bytes).start()
+    return FrontDoor(
+        _flask(parts, lambda: datetime.now(UTC)),
+        parts.versions,
+        parts.predictor,
+        [
+            predictions.PlainPredictions(parts.predictions),
+            tensorflow_serving.RowPredictions(parts.predictions),
+            open_inference.TensorPredictions(parts.predictions),
+        ],
+        threads=parts.settings.web_threads,
+        queue=parts.settings.web_queue,
+        max_body_bytes=parts.settings.max_body_bytes,
+    )
 
 
 def openapi_yaml() -> str:
@@ -71,29 +100,53 @@ def openapi_yaml() -> str:
     return openapi.to_yaml(openapi.describe(create_app()))
 
 
-def _register_blueprints(
-    app: Flask, settings: Settings, database: Database, files: FileStore, now: Callable[[], datetime]
-) -> None:
+def _parts(settings: Settings) -> _Parts:
+    configure(settings.log_level)
+    database, files = Database(settings.database), FileStore(settings.data)
+    client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
+    predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
+    return _Parts(
+        settings=settings,
+        database=database,
+        files=files,
+        versions=Versions(database, Models(database)),
+        predictor=predictor,
+        predictions=Predictions(predictor, PredictionStatistics(settings.statistics)),
+    )
+
+
+def _flask(parts: _Parts, now: Callable[[], datetime]) -> Flask:
+    app = Flask("kerasd", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = parts.settings.max_body_bytes
+    problems.register(app)
+    _log_requests(app)
+    _register_blueprints(app, parts, now)
+    return app
+
+
+def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime]) -> None:
+    settings, database, files = parts.settings, parts.database, parts.files
+    versions, asked, limit = parts.versions, parts.predictions, settings.max_body_bytes
     dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
     dataset_store = DatasetStore(files, dataset_rows)
     limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
     submissions = Submissions(job_rows, dataset_rows, model_rows, dataset_store, limits, available_cores())
-    client = TensorFlowClient(str(settings.prediction_socket), TENSORFLOW_TIMEOUT)
-    predictor = Predictor(files, Sessions(settings.session_budget_bytes), client)
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
     app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
-    app.register_blueprint(predictions.blueprint(model_rows, predictor))
+    app.register_blueprint(predictions.blueprint(versions, asked, limit))
     errands = Errands(settings.errand_socket)
     app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
-    app.register_blueprint(evaluations.blueprint(model_rows, Evaluations(dataset_rows, dataset_store, files, errands)))
-    app.register_blueprint(tensorflow_serving.blueprint(model_rows, predictor, settings.max_body_bytes))
+    app.register_blueprint(evaluations.blueprint(versions, Evaluations(dataset_rows, dataset_store, files, errands)))
+    app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, asked, limit))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)
     app.register_blueprint(health.blueprint(ready))
-    app.register_blueprint(open_inference.blueprint(model_rows, predictor, ready, settings.max_body_bytes))
+    app.register_blueprint(open_inference.blueprint(versions, model_rows, asked, ready, limit))
+    app.register_blueprint(invocations.blueprint(versions, asked, settings.invocations_model, limit))
+    app.register_blueprint(metrics.blueprint(asked.statistics))
     app.register_blueprint(openapi.blueprint(app))
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "kerasd"}))
 
@@ -113,7 +166,7 @@ def _log_requests(app: Flask) -> None:
         response.headers["X-Request-Id"] = g.request_id
         milliseconds = round(1000 * (time.perf_counter() - g.started), 2)
         # Probes come every few seconds for ever; nobody reads a line about each.
-        level = log.debug if request.path.startswith("/health") else log.info
+        level = log.debug if request.path.startswith(("/health", "/ping", "/metrics")) else log.info
         level(
             "request", method=request.method, path=request.path, status=response.status_code, milliseconds=milliseconds
         )

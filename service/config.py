@@ -1,6 +1,7 @@
 """Settings: the one place that reads the environment (KERASD_*)."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -75,6 +76,12 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
+def _model(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}(@[A-Za-z][A-Za-z0-9_-]{0,63}|/[0-9]{1,18})?", text):
+        raise ValueError("a model as `name`, `name@alias` or `name/number`")
+    return text
+
+
 def _about(help_text: str, parse: Callable[[str], Any], shown: str | None = None) -> dict[str, Any]:
     return {"help": help_text, "parse": parse, "shown": shown}
 
@@ -100,6 +107,12 @@ class Settings:
     port: int = field(default=8000, metadata=_about("Port that the server listens on.", _PORT))
     web_workers: int = field(default=2, metadata=_about("Processes that answer requests.", _COUNT))
     web_threads: int = field(default=8, metadata=_about("Threads in each of them.", _COUNT))
+    web_queue: int = field(
+        default=64,
+        metadata=_about(
+            "Requests that may wait for a thread in each of them; further ones are answered 503.", _integer(0, 65_536)
+        ),
+    )
     slots: int = field(
         default_factory=available_cores, metadata=_about("Jobs that train side by side.", _COUNT, "number of cores")
     )
@@ -143,6 +156,12 @@ class Settings:
     session_budget_bytes: int = field(
         default=512 * MIB, metadata=_about("Memory for loaded models in each web process.", _size)
     )
+    invocations_model: str = field(
+        default="",
+        metadata=_about(
+            "Model that answers `/invocations`: `name`, `name@alias` or `name/number`; empty means none.", _model
+        ),
+    )
     shutdown_seconds: float = field(
         default=20.0, metadata=_about("Time that requests and jobs have to end at shutdown.", _seconds(1))
     )
@@ -185,6 +204,11 @@ class Settings:
     def doorbell(self) -> Path:
         """The Unix socket by which web processes tell the supervisor that there is something to do."""
         return self._sockets / "doorbell.sock"
+
+    @property
+    def statistics(self) -> Path | None:
+        """Where web processes share their counts of predictions; None where there is no folder that ends with them."""
+        return Path(self.run_folder) / "statistics" if self.run_folder else None
 
     @property
     def errand_socket(self) -> Path:

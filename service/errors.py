@@ -3,11 +3,13 @@
     KerasdError
     ├── MalformedRequest       400  the bytes do not parse
     ├── NotFound               404
+    ├── NotAcceptable          406  the answer cannot be had in a form that the client takes
     ├── Conflict               409  a right request at a wrong time
     ├── PreconditionFailed     412  it names a state that is no longer the present one
     ├── TooLarge               413
     ├── UnsupportedMediaType   415
     ├── Invalid                422  it parses, but its meaning is wrong
+    ├── NotFinite              422  the network answers it with what is no number, and that was not wanted
     ├── PreconditionRequired   428  it must name the state that it is to change
     ├── Unavailable            503  try again after `retry_after` seconds
     └── StorageFull            507
@@ -59,6 +61,13 @@ class NotFound(KerasdError):
     slug = "not-found"
 
 
+class NotAcceptable(KerasdError):
+    """The answer is not to be had in any form that the request accepts."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+    slug = "not-acceptable"
+
+
 class Conflict(KerasdError):
     """The present state does not allow this."""
 
@@ -92,6 +101,14 @@ class Invalid(KerasdError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid"
+
+
+class NotFinite(KerasdError):
+    """The model's answer has values that are not finite numbers."""
+
+    # Another attempt would end the same way, so that this is no 5xx, which clients retry and operators are woken by.
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "not-finite"
 
 
 class PreconditionRequired(KerasdError):

@@ -165,7 +165,7 @@ class Runner:
 
 def parts(settings: Settings) -> tuple[Part, Part]:
     """The web processes and the supervisor of jobs, not yet started."""
-    web = [sys.executable, "-m", "gunicorn", "-c", "python:service.web", "service.app:create_app()"]
+    web = [sys.executable, "-m", "gunicorn", "-c", "python:service.web", "service.app:create_front_door()"]
     supervisor = [sys.executable, "-m", "service.cli", "supervisor"]
     # One BLAS thread for each process: the jobs' own threads share the cores already.
     quiet = {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}

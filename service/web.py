@@ -1,9 +1,12 @@
-"""gunicorn's settings: `gunicorn -c python:service.web "service.app:create_app()"` reads the names below."""
+"""gunicorn's settings: `gunicorn -c python:service.web "service.app:create_front_door()"` reads the names below."""
 
 import gc
+import sys
 from pathlib import Path
+from typing import Any
 
 from service import log
+from service.acceptor import Loads
 from service.config import Settings
 
 _settings = Settings.from_environment()
@@ -12,11 +15,10 @@ _memory_folder = Path("/dev/shm")
 proc_name = "kerasd"
 bind = [f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"]
 workers = _settings.web_workers
-worker_class = "gthread"
-threads = _settings.web_threads
+worker_class = "service.worker.WebWorker"
 # A process that has threads, or open databases, must not be forked: each worker builds its own application.
 preload_app = False
-# A worker that hangs is replaced after this many seconds; gthread proves its life while a long upload runs.
+# A worker whose event loop hangs is replaced after this many seconds.
 timeout = 120
 graceful_timeout = int(_settings.shutdown_seconds)
 # Clients that predict all the time keep their connection, for a new one costs more than a prediction.
@@ -36,11 +38,27 @@ def on_starting(server: object) -> None:
     log.adopt("gunicorn.error")
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a number that no living one has (runs in gunicorn's first process)."""
+    if not hasattr(server, "loads"):
+        # A worker that is replaced may live on for a while beside its successor.
+        server.loads = Loads(2 * workers)
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.take_place(min(set(range(2 * workers)) - taken), server.loads)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Nobody waits for a worker that has ended (runs in gunicorn's first process)."""
+    worker.leave_place()
+
+
 def post_worker_init(worker: object) -> None:
-    """Make pauses of the garbage collector rare (runs in each worker, once the application is loaded)."""
+    """Make pauses rare and short (runs in each worker, once the application is loaded)."""
     # A full collection walks every module and schema that was imported, some tens of milliseconds in the middle of a
     # prediction of two. What is loaded by now lives as long as the worker: freeze takes it out of the walk, and the
     # higher thresholds make a collection follow thousands of requests, not some dozens.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+    # A thread that reads a large body must not keep the event loop waiting for longer than a prediction takes.
+    sys.setswitchinterval(0.0005)

@@ -181,3 +181,16 @@ def test_the_readme_shows_the_settings() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = readme.split("<!-- settings -->")[1]
     assert shown.strip() == settings_table()
+
+
+@pytest.mark.parametrize("text", ["xor", "x-or_2@stable", "xor/17"])
+def test_the_model_of_invocations_is_named(text: str) -> None:
+    """By itself, with an alias, or with a version's number."""
+    assert Settings.from_environment({"KERASD_INVOCATIONS_MODEL": text}).invocations_model == text
+
+
+@pytest.mark.parametrize("text", ["1xor", "xor@", "xor/", "xor/one", "xor@1", "a b", "xor@a/1", "x" * 65])
+def test_a_model_that_cannot_be_is_refused_at_start(text: str) -> None:
+    """With the forms that there are."""
+    with pytest.raises(ConfigError, match="`name`, `name@alias` or `name/number`"):
+        Settings.from_environment({"KERASD_INVOCATIONS_MODEL": text})

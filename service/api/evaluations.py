@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from service.api.hang_up import client_is_gone
 from service.api.operation import Operation, operation
-from service.api.versions import find_version, with_version
+from service.api.versions import Served, Versions
 from service.errors import (
     Conflict,
     Invalid,
@@ -17,7 +17,6 @@ from service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from service.registry.models import Models, Version
 from service.schemas import evaluations as schema
 from service.schemas.models import PredictQuery
 from service.training.evaluations import Evaluations, Question
@@ -35,7 +34,7 @@ RAISES = (
 )
 
 
-def blueprint(models: Models, evaluations: Evaluations) -> Blueprint:
+def blueprint(versions: Versions, evaluations: Evaluations) -> Blueprint:
     """The route of evaluations."""
     routes = Blueprint("evaluations", __name__, url_prefix="/v1/models")
 
@@ -57,10 +56,10 @@ def blueprint(models: Models, evaluations: Evaluations) -> Blueprint:
         """
         question = Question(**body)
 
-        def answer(version: Version) -> dict[str, Any]:
-            found = evaluations.evaluate(version, question, client_is_gone())
-            return {"model": version.model, "version": version.number, **found}
+        def answer(served: Served) -> dict[str, Any]:
+            found = evaluations.evaluate(served.version, question, client_is_gone())
+            return {"model": served.version.model, "version": served.version.number, **found}
 
-        return with_version(lambda: find_version(models, name, query["version"]), answer)
+        return versions.use(name, query["version"], answer)
 
     return routes

@@ -1,58 +1,74 @@
-"""The Open Inference Protocol (KServe v2, Triton) over HTTP, with binary tensors and the repository's index.
+"""The Open Inference Protocol (KServe v2, Triton) over HTTP, with Triton's extensions that EXTENSIONS lists.
 
 Paths, bodies and the binary form are those of the protocol and of Triton's sources; `tritonclient` is the client that
-the tests use. Errors are `{"error": "..."}`. A model is always ready, so that there is nothing to load or unload.
+the tests use. Errors are `{"error": "..."}`. A model is always ready: to load one is to find that it is there, and to
+unload one is refused, since a client that waits for its end would wait for ever.
 """
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
 
-from service.api.operation import json_response
+from service.api.exchange import Answers, Arrays, Headers, Reply, respond
+from service.api.operation import JSON, dumps, json_response
 from service.api.packing import pack, read_body
 from service.api.problems import register_plain
-from service.api.versions import find_version, signature_of, with_version
+from service.api.statistics import model_stats
+from service.api.versions import Served, Versions
 from service.errors import MalformedRequest
-from service.inference.predictor import Predictor
-from service.inference.signature import Signature
+from service.inference.predictions import Predictions
 from service.inference.tensors import Wanted, describe, read_inputs, read_outputs, read_raw, write_outputs
-from service.registry.models import Models, Version
+from service.registry.models import Models
 from service.schemas.models import LATEST
 
+#: This protocol's name among the counts.
+PROTOCOL = "open_inference"
 #: How long the JSON is that bytes follow.
 JSON_LENGTH = "Inference-Header-Content-Length"
+_JSON_LENGTH = JSON_LENGTH.lower().encode()
 #: The parts of Triton's protocol that are spoken here besides the protocol itself.
-EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics"]
+_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([A-Za-z0-9_-]{1,64}))?/infer")
 _PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorflow": "tensorflow_savedmodel"}
 
 
-def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], max_body_bytes: int) -> Blueprint:
+def blueprint(
+    versions: Versions, models: Models, predictions: Predictions, ready: Callable[[], None], max_body_bytes: int
+) -> Blueprint:
     """The protocol's routes; `ready` raises where the service is not."""
     routes = Blueprint("open_inference", __name__, url_prefix="/v2")
     register_plain(routes, max_body_bytes)
+    answers = Answers(predictions, PROTOCOL)
 
     def infer(name: str, version: str = LATEST) -> Response:
         """Outputs for inputs, each as JSON or as bytes."""
-        content = memoryview(read_body(max_body_bytes))
-        answer = with_version(
-            lambda: find_version(models, name, version), lambda found: _infer(found, content, predictor)
-        )
-        return pack(answer)
+        content, length = memoryview(read_body(max_body_bytes)), request.headers.get(JSON_LENGTH)
+        reply = versions.use(name, version, lambda served: _infer(served, length, content, answers))
+        return respond(pack(reply, request.headers.get("Accept-Encoding")))
 
     def metadata(name: str, version: str = LATEST) -> Response:
         """What a model takes and gives."""
-        return json_response(_metadata(find_version(models, name, version), models.numbers(name)))
+        return json_response(_metadata(versions.find(name, version), models.numbers(name)))
 
     def configuration(name: str, version: str = LATEST) -> Response:
         """The same, in the form of Triton's configuration files."""
-        return json_response(_configuration(find_version(models, name, version)))
+        return json_response(_configuration(versions.find(name, version)))
+
+    def statistics(name: str, version: str | None = None) -> Response:
+        """What was counted of a model's versions, or of one of them."""
+        found = versions.find(name, version or LATEST).version
+        numbers = models.numbers(name) if version is None else [found.number]
+        return json_response(model_stats([(found.model, number) for number in numbers], predictions.statistics.all()))
 
     def model_ready(name: str, version: str = LATEST) -> Response:
         """A version that there is can be asked."""
-        return json_response({"name": find_version(models, name, version).model, "ready": True})
+        return json_response({"name": versions.find(name, version).version.model, "ready": True})
 
     @routes.get("")
     @routes.get("/")
@@ -78,6 +94,27 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
         """The models that there are."""
         return json_response({"models": list(dict.fromkeys(name for name, _ in models.all_numbers()))})
 
+    @routes.get("/models/stats")
+    def all_statistics() -> Response:
+        """What was counted of every version of every model."""
+        return json_response(model_stats(models.all_numbers(), predictions.statistics.all()))
+
+    @routes.post("/repository/models/<name>/load")
+    def load(name: str) -> Response:
+        """Nothing is to be done for a model that there is: its versions load when they are asked for."""
+        models.latest(name)
+        _refuse_files()
+        return Response(status=200)
+
+    @routes.post("/repository/models/<name>/unload")
+    def unload(name: str) -> Response:
+        """Say that models are not unloaded by clients."""
+        models.latest(name)
+        raise MalformedRequest(
+            "Models are not unloaded by clients here: those that were not asked for longest leave the memory by "
+            f"themselves, and to end a version for good is DELETE /v1/models/{name}/versions/<number>."
+        )
+
     @routes.post("/repository/index")
     def index() -> Response:
         """Every version of every model; all of them are ready, so that a filter changes nothing."""
@@ -87,34 +124,86 @@ def blueprint(models: Models, predictor: Predictor, ready: Callable[[], None], m
         routes.add_url_rule(f"{place}/infer", view_func=infer, methods=["POST"])
         routes.add_url_rule(place, view_func=metadata)
         routes.add_url_rule(f"{place}/config", view_func=configuration)
+        routes.add_url_rule(f"{place}/stats", view_func=statistics)
         routes.add_url_rule(f"{place}/ready", view_func=model_ready)
     return routes
 
 
-def _infer(version: Version, content: memoryview, predictor: Predictor) -> Response:
-    signature = signature_of(version)
-    length = _json_length(len(content))
+class TensorPredictions:
+    """The hot route of the Open Inference Protocol; every body that comes unpacked has the common form."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self._answers = Answers(predictions, PROTOCOL)
+
+    def match(self, path: str, query: bytes) -> tuple[str, str] | None:
+        found = _PATH.fullmatch(path)
+        return None if found is None else (found[1], found[2] or LATEST)
+
+    def answer(self, served: Served, headers: Headers, content: bytes) -> Reply | None:
+        if b"content-encoding" in headers:
+            return None
+        started = perf_counter_ns()
+        length = headers.get(_JSON_LENGTH)
+        asked = _ask(served, None if length is None else length.decode("latin-1"), memoryview(content))
+        reply = self._answers.reply_to_arrays(
+            served, started, asked.arrays, lambda outputs: _written(served, asked, outputs)
+        )
+        return pack(reply, headers.get(b"accept-encoding"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request that was read."""
+
+    arrays: Arrays
+    wanted: list[Wanted]
+    id: object
+
+
+def _infer(served: Served, length: str | None, content: memoryview, answers: Answers) -> Reply:
+    read: list[_Asked] = []
+
+    def arrays() -> Arrays:
+        read.append(_ask(served, length, content))
+        return read[0].arrays
+
+    return answers.reply(served, arrays, lambda outputs: _written(served, read[0], outputs))
+
+
+def _ask(served: Served, given_length: str | None, content: memoryview) -> _Asked:
+    signature, length = served.signature, _json_length(given_length, len(content))
     if length is None:
-        arrays = read_raw(content, signature)
         wanted = [Wanted(spec=spec, binary=True) for spec in signature.outputs]
-        body: Mapping[str, Any] = {}
-    else:
-        body = _read(content[:length])
-        wanted = read_outputs(body.get("outputs"), _all_binary(body), signature)
-        arrays = read_inputs(body.get("inputs"), content[length:], signature)
-    outputs, parts = write_outputs(predictor.predict(version, signature, arrays), wanted)
-    given_id = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
+        return _Asked(arrays=read_raw(content, signature), wanted=wanted, id=None)
+    body = _read(content[:length])
+    wanted = read_outputs(body.get("outputs"), _all_binary(body), signature)
+    return _Asked(arrays=read_inputs(body.get("inputs"), content[length:], signature), wanted=wanted, id=body.get("id"))
+
+
+def _written(served: Served, asked: _Asked, arrays: Arrays) -> Reply:
+    version = served.version
+    outputs, parts = write_outputs(arrays, asked.wanted)
+    given_id = {"id": asked.id} if isinstance(asked.id, str) else {}
     head = {"model_name": version.model, "model_version": str(version.number), **given_id, "outputs": outputs}
+    text = dumps(head)
     if not parts:
-        return json_response(head)
-    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
-    headers = {JSON_LENGTH: str(len(text))}
-    return Response(b"".join([text, *parts]), headers=headers, content_type="application/octet-stream")
+        return Reply(body=text, headers=(("Content-Type", JSON),))
+    headers = (("Content-Type", "application/octet-stream"), (JSON_LENGTH, str(len(text))))
+    return Reply(body=b"".join([text, *parts]), headers=headers)
 
 
-def _json_length(size: int) -> int | None:
+def _refuse_files() -> None:
+    """Refuse to load what a client sends with it: a model is what a job has trained."""
+    body = request.get_data(cache=False)
+    parameters = _read(memoryview(body)).get("parameters") if body.strip() else None
+    if parameters:
+        raise MalformedRequest(
+            "A model's configuration and files come from the job that trained it: send none to load."
+        )
+
+
+def _json_length(given: str | None, size: int) -> int | None:
     """How much of the body is JSON: all of it, unless the header says otherwise; None where it says that nothing is."""
-    given = request.headers.get(JSON_LENGTH)
     if given is None:
         return size
     if not given.isascii() or not given.isdecimal() or int(given[:20]) > size:
@@ -141,8 +230,8 @@ def _all_binary(body: Mapping[str, Any]) -> bool:
     return isinstance(parameters, dict) and parameters.get("binary_data_output") is True
 
 
-def _metadata(version: Version, numbers: list[int]) -> dict[str, Any]:
-    signature = signature_of(version)
+def _metadata(served: Served, numbers: list[int]) -> dict[str, Any]:
+    version, signature = served.version, served.signature
     return {
         "name": version.model,
         "versions": [str(number) for number in sorted(numbers)],
@@ -152,8 +241,8 @@ def _metadata(version: Version, numbers: list[int]) -> dict[str, Any]:
     }
 
 
-def _configuration(version: Version) -> dict[str, Any]:
-    signature: Signature = signature_of(version)
+def _configuration(served: Served) -> dict[str, Any]:
+    version, signature = served.version, served.signature
     tensors = {"input": signature.inputs, "output": signature.outputs}
     return {
         "name": version.model,

@@ -31,6 +31,7 @@ TAGS = {
     "evaluations": "How good trained models are.",
     "exports": "Trained models as files for other programs.",
     "catalog": "All that an architecture, `compile` and `fit` can name.",
+    "metrics": "For operators.",
     "health": "For load balancers and containers.",
 }
 
@@ -112,9 +113,9 @@ def _header(name: str, text: str) -> dict[str, Any]:
 
 
 def _request_content(contract: Operation) -> dict[str, Any]:
-    if contract.body is not None:
-        return {JSON: {"schema": contract.body, "example": contract.example}}
     content: dict[str, Any] = {}
+    if contract.body is not None:
+        content[JSON] = {"schema": contract.body}
     for media_type, text in contract.uploads.items():
         content[media_type] = {"schema": _upload_schema(media_type, text)}
     content[JSON]["example"] = contract.example
@@ -131,7 +132,8 @@ def _responses(contract: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": contract.summary}
     if contract.answer is not None:
         success["content"] = {JSON: {"schema": contract.answer}}
-        success["content"].update({media: {"schema": {"type": "string"}} for media in contract.also_answers})
+    for media_type in contract.also_answers:
+        success.setdefault("content", {})[media_type] = {"schema": {"type": "string"}}
     if contract.downloads:
         success["content"] = {media: {"schema": {"type": "string"}} for media in contract.downloads}
     if contract.status in (201, 202):

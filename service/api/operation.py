@@ -34,7 +34,7 @@ class Operation:
     #: The answer, with status 200, where a query asked for a dry run.
     dry_answer: type[Schema] | None = None
     raises: tuple[type[KerasdError], ...] = ()
-    #: Media types of bodies that the view reads itself, with what each is.
+    #: Media types of bodies with what each is; where there are any, the view reads the body itself, JSON too.
     uploads: Mapping[str, str] = field(default_factory=dict)
     #: Headers of the request that the view looks at, with what each says.
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def operation(contract: Operation) -> Callable[[Callable[..., Any]], Callable[..
         def call(**arguments: Any) -> Response:
             if contract.query is not None:
                 arguments["query"] = read_query(contract.query)
-            if contract.body is not None:
+            if contract.body is not None and not contract.uploads:
                 absent = not contract.body_required and not request.get_data()
                 arguments["body"] = load(contract.body, {} if absent else read_json())
             return _respond(contract, view(**arguments))
@@ -87,9 +87,13 @@ def _respond(contract: Operation, result: Any) -> Response:
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer; NaN and the infinities in `value` leave as null."""
-    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status=status, headers=dict(headers or {}), content_type=JSON)
+    """A JSON answer."""
+    return Response(dumps(value), status=status, headers=dict(headers or {}), content_type=JSON)
+
+
+def dumps(value: Any) -> bytes:
+    """JSON, and a line's end; NaN and the infinities in `value` become null."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_json() -> Any:
@@ -104,8 +108,13 @@ def read_json() -> Any:
         raise UnsupportedMediaType(
             f"{came} came, {JSON} was expected. With curl, add -H 'Content-Type: application/json'."
         )
+    return parse_json(request.get_data(cache=False))
+
+
+def parse_json(content: bytes) -> Any:
+    """A body as JSON; raises MalformedRequest where it is none."""
     try:
-        return orjson.loads(request.get_data(cache=False))
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "

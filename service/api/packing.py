@@ -3,8 +3,11 @@
 import gzip
 import zlib
 
-from flask import Response, request
+from flask import request
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
 
+from service.api.exchange import Reply
 from service.errors import MalformedRequest, TooLarge, UnsupportedMediaType
 
 #: What `wbits` makes zlib read each coding; by "deflate" HTTP means zlib's own frame.
@@ -13,6 +16,7 @@ _FRAMES = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 _WORTH_PACKING = 1024
 #: Numbers hardly pack better at higher levels, which take several times as long.
 _LEVEL = 1
+_VARIES = ("Vary", "Accept-Encoding")
 
 
 def read_body(limit_bytes: int) -> bytes:
@@ -46,13 +50,15 @@ def too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(f"The body is larger than the {limit_bytes} bytes that this address takes. Send fewer rows.")
 
 
-def pack(response: Response) -> Response:
-    """Pack an answer if its client takes that and it is worth it."""
-    response.headers.add("Vary", "Accept-Encoding")
-    coding = request.accept_encodings.best_match(["gzip", "deflate", "identity"], default="identity")
-    content = response.get_data()
-    if coding == "identity" or len(content) < _WORTH_PACKING:
-        return response
-    response.set_data(gzip.compress(content, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(content, _LEVEL))
-    response.headers["Content-Encoding"] = coding
-    return response
+def pack(reply: Reply, accepted: str | bytes | None) -> Reply:
+    """Pack a reply if that is worth it and its client takes it, whose Accept-Encoding is `accepted`."""
+    coding = "identity" if accepted is None or len(reply.body) < _WORTH_PACKING else _best(accepted)
+    if coding == "identity":
+        return Reply(body=reply.body, headers=(*reply.headers, _VARIES))
+    body = gzip.compress(reply.body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(reply.body, _LEVEL)
+    return Reply(body=body, headers=(*reply.headers, _VARIES, ("Content-Encoding", coding)))
+
+
+def _best(accepted: str | bytes) -> str:
+    text = accepted.decode("latin-1") if isinstance(accepted, bytes) else accepted
+    return parse_accept_header(text, Accept).best_match(["gzip", "deflate", "identity"], default="identity")

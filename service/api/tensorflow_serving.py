@@ -12,21 +12,24 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import orjson
 from flask import Blueprint, Response
 
-from service.api.operation import json_response
+from service.api.exchange import Answers, Arrays, Headers, Reply, respond
+from service.api.media import columns
+from service.api.operation import JSON, dumps, json_response
 from service.api.packing import read_body
 from service.api.problems import register_plain
-from service.api.versions import find_version, signature_of, with_version
+from service.api.versions import Served, Versions, with_successor
 from service.errors import MalformedRequest, NotFound
 from service.inference.instances import decode, decode_columns, encode
-from service.inference.predictor import Predictor
+from service.inference.predictions import Predictions
 from service.inference.signature import TensorSpec
-from service.registry.models import Models, Version
+from service.registry.models import Models
 from service.schemas.models import LATEST, version_status
 
+#: This protocol's name among the counts.
+PROTOCOL = "tensorflow_serving"
 #: The only signature that a version has.
 SIGNATURE = "serving_default"
 METHOD = "tensorflow/serving/predict"
@@ -47,21 +50,26 @@ _DATA_TYPES = {
 }
 #: A version's number, as far as TensorFlow Serving reads one.
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([A-Za-z][A-Za-z0-9_-]{0,63}))?:predict")
 
 
-def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blueprint:
+def blueprint(versions: Versions, models: Models, predictions: Predictions, max_body_bytes: int) -> Blueprint:
     """The routes that TensorFlow Serving has and kerasd has not by itself."""
     routes = Blueprint("tensorflow_serving", __name__, url_prefix="/v1/models")
     register_plain(routes, max_body_bytes)
+    answers = Answers(predictions, PROTOCOL)
+
+    def find(name: str, which: Mapping[str, str]) -> Callable[[], Served]:
+        return _finder(versions, models, name, which)
 
     def predict(name: str, **which: str) -> Response:
         """Predictions by row or by column, as they came."""
         body = _read(max_body_bytes)
-        return with_version(_finder(models, name, which), lambda version: _predict(version, body, predictor))
+        return respond(with_successor(find(name, which), lambda served: _predict(served, body, answers)))
 
     def other_method(name: str, method: str, **which: str) -> Response:
         """Say that the version has no signature for `:classify` and `:regress`."""
-        _finder(models, name, which)()
+        find(name, which)()
         raise MalformedRequest(
             f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {METHOD}. A kerasd model "
             "is asked with :predict."
@@ -69,11 +77,11 @@ def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blue
 
     def metadata(name: str, **which: str) -> Response:
         """What the version takes and gives."""
-        return json_response(_metadata(_finder(models, name, which)()))
+        return json_response(_metadata(find(name, which)()))
 
     def status_of_label(name: str, label: str) -> Response:
         """The status of the version that a label stands for."""
-        version = _finder(models, name, {"label": label})()
+        version = find(name, {"label": label})().version
         return json_response({"model_version_status": [version_status(version.number)]})
 
     for place in ("/<name>", "/<name>/versions/<number>", "/<name>/labels/<label>"):
@@ -84,22 +92,42 @@ def blueprint(models: Models, predictor: Predictor, max_body_bytes: int) -> Blue
     return routes
 
 
-def _finder(models: Models, name: str, which: Mapping[str, str]) -> Callable[[], Version]:
+class RowPredictions:
+    """The hot route of TensorFlow Serving's predictions: plain rows."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self._answers = Answers(predictions, PROTOCOL)
+
+    def match(self, path: str, query: bytes) -> tuple[str, str] | None:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            return None
+        name, number, label = found.groups()
+        # "latest" is no label, and Flask says so.
+        return None if label == LATEST else (name, number or label or LATEST)
+
+    def answer(self, served: Served, headers: Headers, content: bytes) -> Reply | None:
+        if b"content-encoding" in headers:
+            return None
+        return self._answers.reply_to_plain(served, content, lambda outputs: _by_row(served, outputs))
+
+
+def _finder(versions: Versions, models: Models, name: str, which: Mapping[str, str]) -> Callable[[], Served]:
     """Finds the version that a path means; raises what TensorFlow Serving answers where there is none."""
 
     label, number = which.get("label"), which.get("number")
 
-    def find() -> Version:
+    def find() -> Served:
         if label is None:
-            return find_version(models, name, number or LATEST)
+            return versions.find(name, number or LATEST)
         try:
-            return models.aliased(name, label)
+            return versions.aliased(name, label)
         except NotFound as error:
             # Of a model that there is not, this says so instead.
             models.get(name)
             raise MalformedRequest(f"Unrecognized servable version label: {label[:100]}") from error
 
-    def find_or_say_so() -> Version:
+    def find_or_say_so() -> Served:
         if number is not None and not _NUMBER.fullmatch(number):
             raise MalformedRequest(f"Failed to convert version: {number[:100]} to numeric.")
         try:
@@ -111,14 +139,24 @@ def _finder(models: Models, name: str, which: Mapping[str, str]) -> Callable[[],
     return find_or_say_so
 
 
-def _predict(version: Version, body: Mapping[str, Any], predictor: Predictor) -> Response:
-    signature = signature_of(version)
+def _predict(served: Served, body: Mapping[str, Any], answers: Answers) -> Reply:
     if "inputs" in body:
-        outputs = predictor.predict(version, signature, decode_columns(body["inputs"], signature))
-        named = {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in signature.outputs}
-        return json_response({"outputs": named if len(named) > 1 else next(iter(named.values()))})
-    outputs = predictor.predict(version, signature, decode(body["instances"], signature))
-    return json_response({"predictions": encode(outputs, signature)})
+        return answers.reply(
+            served,
+            lambda: decode_columns(body["inputs"], served.signature),
+            lambda outputs: _reply({"outputs": columns(outputs, served.signature)}),
+        )
+    return answers.reply(
+        served, lambda: decode(body["instances"], served.signature), lambda outputs: _by_row(served, outputs)
+    )
+
+
+def _by_row(served: Served, outputs: Arrays) -> Reply:
+    return _reply({"predictions": encode(outputs, served.signature)})
+
+
+def _reply(value: dict[str, Any]) -> Reply:
+    return Reply(body=dumps(value), headers=(("Content-Type", JSON),))
 
 
 def _read(limit_bytes: int) -> dict[str, Any]:
@@ -152,8 +190,8 @@ def _read_loosely(content: bytes) -> Any:
         raise MalformedRequest(f"JSON Parse error: Invalid value. at offset: {place}") from error
 
 
-def _metadata(version: Version) -> dict[str, Any]:
-    signature = signature_of(version)
+def _metadata(served: Served) -> dict[str, Any]:
+    version, signature = served.version, served.signature
     definition = {
         "inputs": _tensors(signature.inputs),
         "outputs": _tensors(signature.outputs),

@@ -1,41 +1,138 @@
 """Which version a request means, and what it meant if that one is deleted meanwhile."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from service.errors import NotFound
+from service.inference.plain import PlainReader
 from service.inference.signature import Signature
+from service.registry.database import Database
 from service.registry.models import Models, Version
 from service.schemas.models import LATEST
 
 Result = TypeVar("Result")
 
-
-def find_version(models: Models, name: str, wanted: str) -> Version:
-    """The version of a number, the newest one (`latest`), or the one that an alias points to; raises NotFound."""
-    if wanted.isascii() and wanted.isdecimal():
-        # Python does not read numbers of thousands of digits, and no version has a number of 19.
-        return models.version(name, int(wanted[:19]))
-    return models.latest(name) if wanted == LATEST else models.aliased(name, wanted)
+#: How many answers to "which version is that now" are remembered.
+_MOST_REMEMBERED = 4096
+#: How much of what is expected of an answer comes from those before the last one.
+_MEMORY_OF_PACE = 0.8
 
 
-def signature_of(version: Version) -> Signature:
-    """What a version takes and gives."""
-    return Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
+class Pace:
+    """How long answers have lately taken in this process, in seconds, by about how long their requests were."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+
+    def note(self, size: int, seconds: float) -> None:
+        """Note how long the answer to a body of so many bytes took; earlier ones still count."""
+        kind = size.bit_length()
+        self._seconds[kind] = seconds + _MEMORY_OF_PACE * (self._seconds.get(kind, seconds) - seconds)
+
+    def expected(self, size: int) -> float | None:
+        """How long the answer to such a body will take; None before the first."""
+        return self._seconds.get(size.bit_length())
 
 
-def with_version(find: Callable[[], Version], use: Callable[[Version], Result]) -> Result:
-    """Use the version that `find` gives.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A version, and what is made of it once for all the requests that it answers."""
 
-    Where `use` raises NotFound, since the version was deleted after it had been found, its successor is used: the one
-    that `find` gives now. NotFound if there is none.
-    """
-    version = find()
+    version: Version
+    signature: Signature
+    reader: PlainReader
+    pace: Pace
+    #: Who answers: its number, and the hash of its weights.
+    headers: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, version: Version) -> "Served":
+        signature = Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
+        headers = (("X-Model-Version", str(version.number)), ("X-Weights-SHA256", version.weights_sha256))
+        reader = PlainReader(signature)
+        return cls(version=version, signature=signature, reader=reader, pace=Pace(), headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    state: int
+    served: Served
+
+
+class Versions:
+    """Finds versions, and remembers which it found for as long as nobody has changed the database."""
+
+    def __init__(self, database: Database, models: Models) -> None:
+        self._database = database
+        self._models = models
+        self._lock = threading.Lock()
+        self._found: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
+
+    def find(self, name: str, wanted: str = LATEST) -> Served:
+        """Give the version of a number, the newest one (`latest`), or the one that an alias points to.
+
+        Raises NotFound.
+        """
+        return self._find(name, wanted, lambda: self._read(name, wanted))
+
+    def aliased(self, name: str, alias: str) -> Served:
+        """Give the version that an alias points to, also where it is called as a number is; raises NotFound."""
+        return self._find(name, f"@{alias}", lambda: self._models.aliased(name, alias))
+
+    def known(self, name: str, wanted: str = LATEST) -> Served | None:
+        """Give the version as `find` does if that takes no time, or None; for the event loop, which must not wait."""
+        return self._known(name, wanted, self._database.state())
+
+    def use(self, name: str, wanted: str, use: Callable[[Served], Result]) -> Result:
+        """Use the version that is found.
+
+        Where `use` raises NotFound, since the version was deleted after it had been found, its successor is used: the
+        one that is found now. NotFound if there is none.
+        """
+        return with_successor(lambda: self.find(name, wanted), use)
+
+    def _find(self, name: str, wanted: str, read: Callable[[], Version]) -> Served:
+        state = self._database.state()
+        known = self._known(name, wanted, state)
+        if known is not None:
+            return known
+        version = read()
+        before = self._found.get((name, wanted))
+        # A version never changes, so that what was made of it is made once, however often the database changes.
+        served = before.served if before is not None and before.served.version.id == version.id else Served.of(version)
+        if state is not None:
+            self._remember(name, wanted, _Remembered(state, served))
+        return served
+
+    def _known(self, name: str, wanted: str, state: int | None) -> Served | None:
+        known = self._found.get((name, wanted))
+        return known.served if known is not None and state is not None and known.state == state else None
+
+    def _read(self, name: str, wanted: str) -> Version:
+        if wanted.isascii() and wanted.isdecimal():
+            # Python does not read numbers of thousands of digits, and no version has a number of 19.
+            return self._models.version(name, int(wanted[:19]))
+        return self._models.latest(name) if wanted == LATEST else self._models.aliased(name, wanted)
+
+    def _remember(self, name: str, wanted: str, found: _Remembered) -> None:
+        with self._lock:
+            self._found[name, wanted] = found
+            self._found.move_to_end((name, wanted))
+            while len(self._found) > _MOST_REMEMBERED:
+                self._found.popitem(last=False)
+
+
+def with_successor(find: Callable[[], Served], use: Callable[[Served], Result]) -> Result:
+    """Use what `find` gives; where it was deleted meanwhile, what `find` gives then."""
+    served = find()
     while True:
         try:
-            return use(version)
+            return use(served)
         except NotFound:
             successor = find()
-            if successor.id == version.id:
+            if successor.version.id == served.version.id:
                 raise
-            version = successor
+            served = successor

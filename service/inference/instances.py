@@ -74,15 +74,15 @@ def _column(columns: dict[str, Any], spec: TensorSpec, pointer: str) -> Array:
     return decode(columns[spec.name], alone, f"{pointer}/{_escaped(spec.name)}")[spec.name]
 
 
-def encode(outputs: dict[str, Array], signature: Signature) -> list[Any]:
-    """Turn outputs into one prediction a row: plain lists for one output, objects by output name for several.
+def encode(outputs: dict[str, Array], signature: Signature) -> Array | list[dict[str, Array]]:
+    """Turn outputs into one prediction a row: one array for one output, objects by output name for several.
 
     Rows stay NumPy arrays: `orjson.dumps(..., option=OPT_SERIALIZE_NUMPY)` writes float32 in its short form, and NaN
     and infinities as null.
     """
     names = [spec.name for spec in signature.outputs]
     if len(names) == 1:
-        return list(np.ascontiguousarray(outputs[names[0]]))
+        return np.ascontiguousarray(outputs[names[0]])
     columns = [np.ascontiguousarray(outputs[name]) for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -51,6 +51,10 @@ class Predictor:
                 "The version has just been deleted. List the model's versions to see which are left."
             ) from error
 
+    def is_loaded(self, version: Served) -> bool:
+        """Whether the version's answers need neither a file nor another process."""
+        return version.engine == "onnxruntime" and self._sessions.loaded(version.id) is not None
+
     def _predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
         rows = len(arrays[signature.inputs[0].name])
         if rows == 0:
@@ -58,15 +62,18 @@ class Predictor:
                 spec.name: np.zeros((0, *(size or 0 for size in spec.shape)), spec.dtype) for spec in signature.outputs
             }
         answer = self._engine(version)
+        if rows <= SLICE_ROWS:
+            return answer(arrays)
         slices = [
             answer({name: array[start : start + SLICE_ROWS] for name, array in arrays.items()})
             for start in range(0, rows, SLICE_ROWS)
         ]
-        if len(slices) == 1:
-            return slices[0]
         return {spec.name: np.concatenate([part[spec.name] for part in slices]) for spec in signature.outputs}
 
     def _engine(self, version: Served) -> Callable[[Arrays], Arrays]:
         if version.engine == "tensorflow":
             return lambda arrays: self._client.predict(version.id, arrays)
-        return self._sessions.get(version.id, self._store.version(version.id) / "model.onnx").run
+        session = self._sessions.loaded(version.id)
+        if session is None:
+            session = self._sessions.get(version.id, self._store.version(version.id) / "model.onnx")
+        return session.run

@@ -4,8 +4,8 @@ This is the one home of ONNX Runtime in a web worker. It is imported at the firs
 quickly and no fork ever follows the import.
 """
 
+import itertools
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ class Session:
 
     def run(self, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Predict a batch: arrays by input name, each (rows, *shape), give arrays by output name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        outputs = self._session.run(self._outputs, arrays)
+        if len(outputs) == 1:
+            return {self._outputs[0]: outputs[0]}
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 class Sessions:
@@ -42,17 +45,26 @@ class Sessions:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._lock = threading.Lock()
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._slots: dict[str, _Slot] = {}
+        self._uses = itertools.count()
 
     def get(self, version_id: str, path: Path) -> Session:
         """Give the version's session, loaded from `path` by the first caller while later ones wait for it."""
         with self._lock:
             slot = self._slots.setdefault(version_id, _Slot())
-            self._slots.move_to_end(version_id)
+            slot.used = next(self._uses)
         with slot.lock:
             if slot.session is None:
                 slot.session = self._load(version_id, slot, path)
             return slot.session
+
+    def loaded(self, version_id: str) -> Session | None:
+        """Give the version's session if it is there already."""
+        slot = self._slots.get(version_id)
+        if slot is None:
+            return None
+        slot.used = next(self._uses)
+        return slot.session
 
     def _load(self, version_id: str, slot: "_Slot", path: Path) -> Session:
         try:
@@ -70,7 +82,8 @@ class Sessions:
     def _make_room(self, newest: str) -> None:
         """Drop the least recently used; a slot of size 0 is still being loaded by another thread."""
         total = sum(slot.size for slot in self._slots.values())
-        for version_id in [name for name, slot in self._slots.items() if slot.size and name != newest]:
+        candidates = [name for name, slot in self._slots.items() if slot.size and name != newest]
+        for version_id in sorted(candidates, key=lambda name: self._slots[name].used):
             if total <= self._budget_bytes:
                 return
             total -= self._slots.pop(version_id).size
@@ -81,6 +94,8 @@ class _Slot:
     lock: threading.Lock = field(default_factory=threading.Lock)
     session: Session | None = None
     size: int = 0
+    #: The higher, the more recently.
+    used: int = 0
 
 
 def _options(onnxruntime: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a version takes and gives: the name, the shape and the dtype of each input and output."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,12 @@ class TensorSpec:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+    def takes(self, shape: Sequence[int]) -> bool:
+        """Whether one sample can have this shape; a size that is not fixed is at least 1."""
+        return len(shape) == len(self.shape) and all(
+            size > 0 if due is None else size == due for size, due in zip(shape, self.shape, strict=True)
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}

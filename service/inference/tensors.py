@@ -38,10 +38,11 @@ _LARGEST = 2**31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An output that a client asks for, and whether as bytes."""
+    """An output that a client asks for, whether as bytes, and how many of its largest values if not all of them."""
 
     spec: TensorSpec
     binary: bool
+    classes: int = 0
 
 
 def read_inputs(inputs: object, content: memoryview, signature: Signature) -> dict[str, Array]:
@@ -92,10 +93,14 @@ def read_outputs(outputs: object, all_binary: bool, signature: Signature) -> lis
     for place, given in enumerate(outputs):
         try:
             spec = _spec(given, signature.outputs, f"/outputs/{place}")
-            binary = _parameters(given, f"/outputs/{place}").get("binary_data", all_binary)
+            parameters = _parameters(given, f"/outputs/{place}")
+            binary, classes = parameters.get("binary_data", all_binary), parameters.get("classification", 0)
             if not isinstance(binary, bool):
                 raise _fault(f"/outputs/{place}/parameters/binary_data", "True or false was expected.")
-            wanted.append(Wanted(spec=spec, binary=binary))
+            if not isinstance(classes, int) or isinstance(classes, bool) or not 0 <= classes < _LARGEST:
+                detail = f"{classes!r:.40} came; how many classes, a whole number, was expected."
+                raise _fault(f"/outputs/{place}/parameters/classification", detail)
+            wanted.append(Wanted(spec=spec, binary=binary, classes=classes))
         except Invalid as error:
             faults.extend(error.faults)
     if faults:
@@ -108,6 +113,11 @@ def write_outputs(arrays: dict[str, Array], wanted: Sequence[Wanted]) -> tuple[l
     described, parts = [], []
     for one in wanted:
         array = np.ascontiguousarray(arrays[one.spec.name], one.spec.dtype)
+        if one.classes:
+            tensor, part = _classification(array, one)
+            described.append(tensor)
+            parts.extend(part)
+            continue
         tensor = {"name": one.spec.name, "datatype": DATATYPES[one.spec.dtype], "shape": list(array.shape)}
         if one.binary:
             parts.append(array.astype(_little(one.spec.dtype), copy=False).tobytes())
@@ -121,6 +131,20 @@ def describe(spec: TensorSpec) -> dict[str, Any]:
     """A tensor in a model's metadata; -1 is the batch, or a size that is not fixed."""
     shape = [-1 if size is None else size for size in (None, *spec.shape)]
     return {"name": spec.name, "datatype": DATATYPES[spec.dtype], "shape": shape}
+
+
+def _classification(array: Array, wanted: Wanted) -> tuple[dict[str, Any], list[bytes]]:
+    """The largest values of each row as texts "value:index", the largest first; of equal ones the first."""
+    rows = array.reshape(len(array), math.prod(array.shape[1:]))
+    count = min(wanted.classes, rows.shape[1])
+    # As floats, so that no number wraps around when it is negated; what is no number is the last.
+    order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
+    texts = [f"{row[index]!s}:{index}" for row, indices in zip(rows, order, strict=True) for index in indices.tolist()]
+    tensor = {"name": wanted.spec.name, "datatype": "BYTES", "shape": [len(rows), count]}
+    if not wanted.binary:
+        return {**tensor, "data": texts}, []
+    part = b"".join(len(text).to_bytes(4, "little") + text.encode() for text in texts)
+    return {**tensor, "parameters": {"binary_data_size": len(part)}}, [part]
 
 
 def _parts(inputs: list[Any], content: memoryview, faults: list[Fault]) -> list[memoryview | None]:

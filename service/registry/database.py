@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -36,14 +37,13 @@ class Database:
 
     def __init__(self, url: str, *, checkpoints: bool = False) -> None:
         self._url = make_url(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._checkpoints = checkpoints
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self._url.get_backend_name() == "sqlite"
+        self._watches: dict[int, sqlite3.Cursor] = {}
+        self._watching = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -81,6 +81,27 @@ class Database:
         with self.read() as connection:
             connection.execute(text("SELECT 1"))
 
+    def state(self) -> int | None:
+        """A number that is another one after each change that anybody commits; None where that is not known.
+
+        It takes microseconds, so that what was read can be kept until the number changes. SQLite alone has it, and
+        counts what other connections commit: this asks by one on which nothing is ever written.
+        """
+        if not self.is_sqlite:
+            return None
+        try:
+            with self._watching:
+                watch = self._watches.get(os.getpid()) or self._new_watch()
+                number: int = watch.execute("PRAGMA data_version").fetchone()[0]
+                return number
+        except sqlite3.Error:
+            # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
+            return None
+
+    def _new_watch(self) -> sqlite3.Cursor:
+        watch = sqlite3.connect(str(self._url.database), timeout=0.0, isolation_level=None, check_same_thread=False)
+        return self._watches.setdefault(os.getpid(), watch.cursor())
+
     def checkpoint(self, *, truncate: bool = True) -> bool:
         """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
 
@@ -103,6 +124,9 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+        watch = self._watches.pop(os.getpid(), None)
+        if watch is not None:
+            watch.connection.close()
 
     def _own_engine(self) -> Engine:
         engine = self._engines.get(os.getpid())

@@ -4,7 +4,21 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, false, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    delete,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from service.errors import Conflict, NotFound
 from service.registry.database import Database
@@ -174,6 +188,28 @@ class Models:
                 "expected: list the model's aliases to see them."
             )
         return Version.from_row(row)
+
+    def newest(self) -> tuple[str | None, str | None]:
+        """The id of the newest version and the newest revision of an alias: other ones once there is more to serve."""
+        statement = select(
+            select(func.max(versions.c.id)).scalar_subquery(), select(func.max(aliases.c.revision)).scalar_subquery()
+        )
+        with self._database.read() as connection:
+            version, revision = connection.execute(statement).one()
+        return version, revision
+
+    def found_without_number(self, limit: int) -> list[Version]:
+        """List the versions that clients find without naming a number, newest first: each model's latest, and aliased.
+
+        There are at most `limit` of them.
+        """
+        latest = select(versions.c.model, func.max(versions.c.number)).group_by(versions.c.model)
+        aliased = select(aliases.c.model, aliases.c.version)
+        place = tuple_(versions.c.model, versions.c.number)
+        statement = select(versions).where(or_(place.in_(latest), place.in_(aliased)))
+        with self._database.read() as connection:
+            rows = connection.execute(statement.order_by(versions.c.id.desc()).limit(limit)).mappings().all()
+        return [Version.from_row(row) for row in rows]
 
     def delete_version(self, name: str, number: int) -> str:
         """Delete one version, and return its id, whose files are to be deleted next.

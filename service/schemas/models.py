@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from service.schemas.jobs import Initial, PlannedLayer
 from service.schemas.page import page_of
@@ -117,8 +117,18 @@ class PutAlias(Schema):
     )
 
 
-class PredictQuery(Schema):
-    """Which version is asked."""
+class AnswerQuery(Schema):
+    """What is wanted of the answer."""
+
+    nan = fields.String(
+        load_default="null",
+        validate=validate.OneOf(["null", "error"], error="{input} came; `null` or `error` was expected."),
+        metadata={"description": "Of values that are not finite: `null` in their place, or `error` instead."},
+    )
+
+
+class PredictQuery(AnswerQuery):
+    """Which version is asked, and what is wanted of the answer."""
 
     version = fields.String(
         load_default=LATEST,
@@ -161,17 +171,28 @@ VersionPage = page_of(Version)
 
 
 class PredictRequest(Schema):
-    """Rows to predict."""
+    """Rows to predict, as `instances` or as `inputs`."""
 
     instances = fields.Raw(
-        required=True,
         metadata={"description": "One element a row: numbers in the input's shape, or an object by input name."},
     )
+    inputs = fields.Raw(
+        metadata={"description": "Columns: an array, (rows, ...), or an object of them by input name."},
+    )
+
+    @validates_schema
+    def _one_of_both(self, body: dict[str, Any], **of_the_call: object) -> None:
+        if ("instances" in body) == ("inputs" in body):
+            came = "Both came" if body else "Neither came"
+            raise ValidationError(f"{came}; send rows as `instances`, or columns as `inputs`.", "instances")
 
 
 class Prediction(Schema):
-    """One prediction a row; a value that is not a finite number is null."""
+    """One prediction a row, or columns where columns came; a value that is not a finite number is null."""
 
-    predictions = fields.Raw(required=True)
+    predictions = fields.Raw(metadata={"description": "One element a row: numbers, or an object by output name."})
+    outputs = fields.Raw(
+        metadata={"description": "In its place, where `inputs` came: an array, or one by output name."}
+    )
     model = fields.String(required=True)
     version = fields.Integer(required=True)

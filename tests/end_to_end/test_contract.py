@@ -16,9 +16,14 @@ from tests.end_to_end.conftest import Service
 schema = schemathesis.openapi.from_path(Path(__file__).parent.parent.parent / "openapi.yaml")
 
 
-@schemathesis.serializer("application/x-npz")
+@schemathesis.serializer(
+    "application/x-npy",
+    "application/x-npz",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.arrow.file",
+)
 def as_bytes(context: object, value: object) -> bytes:
-    """Generated text, sent as if it were an archive."""
+    """Generated text, sent as if it were a file."""
     return str(value).encode(errors="replace")
 
 

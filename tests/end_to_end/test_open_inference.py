@@ -1,16 +1,18 @@
 """The Open Inference Protocol, as Triton's own client speaks it, unmodified."""
 
+import contextlib
 import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import requests
 import tritonclient.http as triton
 
-from tests.end_to_end.conftest import Service
+from tests.end_to_end.conftest import Service, wait_for
 from tests.end_to_end.test_tensorflow_serving import half_plus_two, two_by_two
 
 HALF, TWO = "half_by_v2", "two_by_v2"
@@ -183,3 +185,84 @@ def test_a_body_of_bytes_alone(served: Service) -> None:
     assert answered.headers["Content-Type"] == "application/octet-stream"
     assert json.loads(answered.content[:length])["outputs"][0]["parameters"] == {"binary_data_size": 4}
     assert np.frombuffer(answered.content[length:], "<f4").tolist() == [2.5]
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["bytes", "JSON"])
+def test_classification(client: Any, binary: bool) -> None:
+    """The largest values of each row, with their places."""
+    left, right = np.array([[1.0, 2.0], [5.0, 3.0]], "float32"), np.ones((2, 2), "int32")
+    result = client.infer(
+        TWO,
+        [tensor("left", left, "FP32"), tensor("right", right, "INT32")],
+        outputs=[
+            triton.InferRequestedOutput("sum", binary_data=binary, class_count=1),
+            triton.InferRequestedOutput("one", binary_data=binary),
+        ],
+    )
+    found = [text.decode() if binary else text for text in result.as_numpy("sum").ravel()]
+    assert found == ["3.0:1", "6.0:0"]
+    assert result.get_output("sum")["datatype"] == "BYTES"
+    assert result.as_numpy("one").shape == (2, 1)
+
+
+def test_statistics(client: Any, served: Service) -> None:
+    """What was asked by any protocol, summed over the web processes, and kept when one of them dies."""
+    assert {"statistics", "classification"} <= set(client.get_server_metadata()["extensions"])
+
+    def counted() -> tuple[int, int, int]:
+        (one,) = client.get_inference_statistics(HALF, "1")["model_stats"]
+        parts = one["inference_stats"]
+        return one["inference_count"], parts["success"]["count"], parts["fail"]["count"]
+
+    def ask_all() -> None:
+        # New connections, so that every web process is asked.
+        for _ in range(10):
+            url, body = f"{served.url}/v1/models/{HALF}", {"instances": [1, 2, 5]}
+            assert requests.post(f"{url}/versions/1/predict", json=body, timeout=60).status_code == 200
+            assert requests.post(f"{url}/versions/1:predict", json=body, timeout=60).status_code == 200
+            assert requests.post(f"{url}/versions/1/predict", json={"instances": ["x"]}, timeout=60).status_code == 422
+            client.infer(HALF, [tensor("x", X, "FP32")], model_version="1")
+
+    before = counted()
+    ask_all()
+    assert counted() == (before[0] + 90, before[1] + 30, before[2] + 10)
+    assert {one["version"] for one in client.get_inference_statistics(HALF)["model_stats"]} == {"1", "2"}
+    assert {HALF, TWO} <= {one["name"] for one in client.get_inference_statistics()["model_stats"]}
+    kill_web_workers(served)
+    assert counted() == (before[0] + 90, before[1] + 30, before[2] + 10)
+    ask_all()
+    assert counted() == (before[0] + 180, before[1] + 60, before[2] + 20)
+    found = [line for line in served.get("/metrics").text.splitlines() if f'model="{HALF}"' in line]
+    assert any(line.startswith("kerasd_predictions_total{") and 'protocol="open_inference"' in line for line in found)
+
+
+def kill_web_workers(service: Service) -> None:
+    """Kill every process that answers requests, and return once others do."""
+    masters = [one for one in service.processes() if "gunicorn" in one.cmdline() and one.ppid() == service.process.pid]
+    killed = [worker for master in masters for worker in master.children()]
+    assert killed
+    for worker in killed:
+        worker.kill()
+    psutil.wait_procs(killed, 30)
+    wait_for(lambda: answers(service), 60)
+
+
+def answers(service: Service) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(f"{service.url}/health/live", timeout=5).status_code == 200
+    return False
+
+
+def test_loading_and_unloading(client: Any) -> None:
+    """To load a model that is there changes nothing; nobody unloads one, or sends files for it."""
+    client.load_model(HALF)
+    assert client.is_model_ready(HALF)
+    for call, words in (
+        (lambda: client.unload_model(HALF), "not unloaded by clients"),
+        (lambda: client.load_model(HALF, config="{}"), "send none to load"),
+        (lambda: client.load_model("nobody"), "There is no model"),
+        (lambda: client.unload_model("nobody"), "There is no model"),
+    ):
+        with pytest.raises(triton.InferenceServerException) as caught:
+            call()
+        assert words in caught.value.message()

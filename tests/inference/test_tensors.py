@@ -188,3 +188,50 @@ def test_every_type_has_a_name() -> None:
         "shape": [-1, -1, 2],
     }
     assert set(DATATYPES) == {np.dtype(name).name for name in DATATYPES}
+
+
+SCORES = np.array([[0.25, np.nan, 0.1], [1, 1, -np.inf]], np.float32)
+CLASSES = TensorSpec(name="c", shape=(3,), dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("classes", "texts"),
+    [
+        (1, ["0.25:0", "1.0:0"]),
+        (2, ["0.25:0", "0.1:2", "1.0:0", "1.0:1"]),
+        (9, ["0.25:0", "0.1:2", "nan:1", "1.0:0", "1.0:1", "-inf:2"]),
+    ],
+)
+@pytest.mark.parametrize("binary", [True, False])
+def test_classifications_are_the_largest_values(classes: int, texts: list[str], binary: bool) -> None:
+    """With their places, the largest first, of equal ones the first; at most as many as there are."""
+    ((tensor,), parts) = write_outputs({"c": SCORES}, [Wanted(spec=CLASSES, binary=binary, classes=classes)])
+    assert tensor["datatype"] == "BYTES"
+    assert tensor["shape"] == [2, len(texts) // 2]
+    if binary:
+        assert tensor["parameters"] == {"binary_data_size": len(parts[0])}
+        assert parts[0] == b"".join(len(text).to_bytes(4, "little") + text.encode() for text in texts)
+    else:
+        assert (tensor["data"], parts) == (texts, [])
+
+
+def test_classifications_of_any_shape_and_type() -> None:
+    """A row is taken as a flat one; whole numbers are compared as such, and a batch may be empty."""
+    spec = TensorSpec(name="c", shape=(2, 2), dtype="int32")
+    wanted = [Wanted(spec=spec, binary=False, classes=1)]
+    ((tensor,), _) = write_outputs({"c": np.array([[[-(2**31), 3], [7, 1]]], np.int32)}, wanted)
+    assert tensor["data"] == ["7:2"]
+    ((empty,), _) = write_outputs({"c": np.zeros((0, 2, 2), np.int32)}, wanted)
+    assert (empty["shape"], empty["data"]) == ([0, 1], [])
+
+
+@pytest.mark.parametrize("classes", [-1, 1.5, True, "2", None, 2**31])
+def test_a_bad_number_of_classes_is_told(classes: Any) -> None:
+    """Where it stands, and what came."""
+    with pytest.raises(Invalid, match="how many classes, a whole number, was expected"):
+        read_outputs([{"name": "y", "parameters": {"classification": classes}}], False, ONE)
+
+
+def test_no_classes_mean_all_values() -> None:
+    """As if nothing had been said of them."""
+    assert read_outputs([{"name": "y", "parameters": {"classification": 0}}], False, ONE)[0].classes == 0

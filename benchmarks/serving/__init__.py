@@ -1,0 +1,1 @@
+"""Inference beside its peers: the parts of `benchmarks.inference`."""

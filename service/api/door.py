@@ -1,0 +1,302 @@
+"""The front door: the ASGI application that gunicorn's workers run. It answers common predictions itself.
+
+A prediction in the common form, by a network that is loaded and quick, is answered at once, before anything of ASGI is
+made, with the very functions that the Flask views use. For slower ones and larger bodies a thread does the same.
+Whatever else there is, wrong requests above all, goes whole to Flask, so that one place says what is wrong. There are
+as many threads as the settings say; when too many requests wait for one, further ones are told to come back.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from a2wsgi import WSGIMiddleware
+from werkzeug.exceptions import ClientDisconnected
+
+from service.api.exchange import Headers, HotRoute, Reply
+from service.api.hang_up import HANG_UP
+from service.api.problems import Refusal, overloaded
+from service.api.versions import Served, Versions
+from service.errors import KerasdError, NotFound
+from service.inference.predictor import Predictor
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+#: Bodies up to this size are read in the event loop, which takes some tens of microseconds.
+SMALL_BYTES = 2**15
+#: Bodies up to this size are waited for before they get a thread, so that slow clients do not hold one.
+WAITED_FOR_BYTES = 2**20
+#: The others wait while an answer is given at once: for this long they well can.
+QUICK_SECONDS = 0.001
+#: How many URLs are remembered that were found to be predictions'.
+_MOST_SEEN = 1024
+#: Whether the service lives is not a question that waits for its load to end.
+_NEVER_REFUSED = "/health/"
+
+
+class _Call(NamedTuple):
+    """A request for predictions: by which route, and of which version."""
+
+    route: HotRoute
+    name: str
+    wanted: str
+    headers: Headers
+
+
+class FrontDoor:
+    """The ASGI application in front of a WSGI application."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        versions: Versions,
+        predictor: Predictor,
+        routes: Sequence[HotRoute],
+        *,
+        threads: int,
+        queue: int,
+        max_body_bytes: int,
+    ) -> None:
+        """Give `threads` threads to all that takes time; so many as `queue` more requests may wait for one."""
+        self._versions = versions
+        self._predictor = predictor
+        self._routes = routes
+        self._max_body_bytes = max_body_bytes
+        self._most, self._inside = threads + queue, 0
+        self._large = asyncio.Semaphore(threads)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
+        # Its types of ASGI's messages are stricter than ASGI is.
+        self._app: Any = WSGIMiddleware(_with_length_unknown(app))
+        self._app.executor = self._threads
+        self._ids = _request_ids()
+        self._seen: dict[bytes, tuple[HotRoute, str, str]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        found = self._find(scope["path"], scope["query_string"]) if scope["method"] == "POST" else None
+        call = None if found is None else _Call(*found, dict(scope["headers"]))
+        size = None if call is None else _size(call.headers)
+        try:
+            if call is None or size is None or size > self._max_body_bytes:
+                await self._pass_on(scope, receive, send)
+            elif size <= WAITED_FOR_BYTES:
+                await self._predict(call, await _body(receive), scope, receive, send)
+            else:
+                # So many large bodies are in memory at once as there are threads for them.
+                async with self._large:
+                    await self._predict(call, await _body(receive), scope, receive, send)
+        except ClientDisconnected:
+            # Nobody is left to answer.
+            return
+
+    def expects(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
+        """What `answer_at_once` needs with the body of a small POST for predictions; None for all others."""
+        found = self._seen.get(url)
+        if found is None:
+            path, _, query = url.partition(b"?")
+            # An encoded path means what it means to uvicorn.
+            found = self._find(path.decode("ascii"), query) if path.isascii() and b"%" not in path else None
+            if found is None:
+                return None
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            self._seen[url] = found
+        call = _Call(*found, dict(headers))
+        size = _size(call.headers)
+        return None if size is None or size > SMALL_BYTES else call
+
+    def answer_at_once(self, expected: _Call, content: bytes) -> tuple[bytes, bytes] | None:
+        """The headers and the body of an answer that takes no time; None leaves the request to `__call__`."""
+        try:
+            reply = self._at_once(expected, content)
+        except NotFound:
+            return None
+        if reply is None:
+            return None
+        head = "".join([f"{name}: {value}\r\n" for name, value in self._headers(reply)])
+        return head.encode("latin-1"), reply.body
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    def _find(self, path: str, query: bytes) -> tuple[HotRoute, str, str] | None:
+        for route in self._routes:
+            found = route.match(path, query)
+            if found is not None:
+                return route, *found
+        return None
+
+    async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._a_place(scope) as refusal:
+            if refusal is not None:
+                await self._refuse(refusal, send)
+                return
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, call, content)
+            if reply is not None:
+                await self._send(reply, send)
+            else:
+                await self._app(_clean(scope), _again(content, receive), send)
+
+    def _at_once(self, call: _Call, content: bytes) -> Reply | None:
+        """The reply, if all is there to give it in no time."""
+        served = self._versions.known(call.name, call.wanted)
+        if served is None or not self._predictor.is_loaded(served.version):
+            return None
+        expected = served.pace.expected(len(content))
+        return self._timed(call, served, content) if expected is not None and expected < QUICK_SECONDS else None
+
+    def _answer(self, call: _Call, content: bytes) -> Reply | None:
+        """The reply to a request in the common form; runs in a thread."""
+
+        def answer(served: Served) -> Reply | None:
+            if not self._predictor.is_loaded(served.version):
+                # What is loaded only now takes longer than it ever will again, and is no measure.
+                return self._reply(call, served, content)
+            return self._timed(call, served, content)
+
+        try:
+            return self._versions.use(call.name, call.wanted, answer)
+        except KerasdError:
+            return None
+
+    def _timed(self, call: _Call, served: Served, content: bytes) -> Reply | None:
+        started = perf_counter()
+        reply = self._reply(call, served, content)
+        served.pace.note(len(content), perf_counter() - started)
+        return reply
+
+    def _reply(self, call: _Call, served: Served, content: bytes) -> Reply | None:
+        try:
+            return call.route.answer(served, call.headers, content)
+        except NotFound:
+            raise
+        except Exception:
+            # Whatever is wrong, Flask says it, and logs it where that is due.
+            return None
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Flask answer; a small body is waited for before."""
+        size = _size(dict(scope["headers"]))
+        if size is not None and size <= WAITED_FOR_BYTES:
+            scope = {**scope, HANG_UP: _hang_up(receive)}
+            receive = _again(await _body(receive) if size else b"", receive)
+        with self._a_place(scope) as refusal:
+            if refusal is None:
+                await self._app(_clean(scope), _whole(receive), send)
+            else:
+                await self._refuse(refusal, send)
+
+    @contextmanager
+    def _a_place(self, scope: Scope) -> Iterator[Refusal | None]:
+        """Count a request among those that have or await a thread, or say why it cannot be one of them."""
+        if self._inside >= self._most and not scope["path"].startswith(_NEVER_REFUSED):
+            yield overloaded(scope["path"], self._inside, next(self._ids))
+            return
+        self._inside += 1
+        try:
+            yield None
+        finally:
+            self._inside -= 1
+
+    async def _send(self, reply: Reply, send: Send) -> None:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(reply)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def _headers(self, reply: Reply) -> tuple[tuple[str, str], ...]:
+        return (*reply.headers, ("Content-Length", str(len(reply.body))), ("X-Request-Id", next(self._ids)))
+
+    async def _refuse(self, refusal: Refusal, send: Send) -> None:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.body", "body": refusal.body})
+
+
+def _size(headers: Headers) -> int | None:
+    """How long the body is; None where the request does not say."""
+    length = headers.get(b"content-length")
+    if length is None:
+        return None if b"transfer-encoding" in headers else 0
+    return int(length)
+
+
+async def _body(receive: Receive) -> bytes:
+    """All of a body that is known to be of bearable size."""
+    message = await _next(receive)
+    if not message.get("more_body", False):
+        content: bytes = message["body"]
+        return content
+    parts = [message["body"]]
+    while message.get("more_body", False):
+        message = await _next(receive)
+        parts.append(message["body"])
+    return b"".join(parts)
+
+
+async def _next(receive: Receive) -> Message:
+    """The next piece of a body; raises ClientDisconnected where there will be none."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        # Half a body must not pass for a whole one.
+        raise ClientDisconnected
+    return message
+
+
+def _whole(receive: Receive) -> Receive:
+    """`receive` for a reader who must not take half a body for a whole one."""
+    return lambda: _next(receive)
+
+
+def _again(content: bytes, receive: Receive) -> Receive:
+    """`receive` for a reader who comes after the body was read."""
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+    async def again() -> Message:
+        return next(messages, None) or await receive()
+
+    return again
+
+
+def _hang_up(receive: Receive) -> Callable[[], "Future[None]"]:
+    """What begins to wait, from whatever thread, for the client to hang up; its body has been read before."""
+    loop = asyncio.get_running_loop()
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+
+    return lambda: asyncio.run_coroutine_threadsafe(wait(), loop)
+
+
+def _clean(scope: Scope) -> Scope:
+    """The scope with a query string in ASCII, as WSGI expects it."""
+    query = scope["query_string"]
+    return scope if query.isascii() else {**scope, "query_string": quote(query, safe="%&=+,:;/?@!$'()*~").encode()}
+
+
+def _with_length_unknown(app: Callable[..., Any]) -> Callable[..., Any]:
+    """The application, told that a body without a length ends where its stream does."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        environ["wsgi.input_terminated"] = True
+        return app(environ, start_response)
+
+    return call
+
+
+def _request_ids() -> Iterator[str]:
+    """Ids that no other worker gives, and that cost next to nothing: so many are given."""
+    start = secrets.token_hex(8)
+    return (f"req_{start}{number:08x}" for number in itertools.count())
