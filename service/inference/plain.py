@@ -51,6 +51,7 @@ class PlainReader:
         self._dtype = "" if self._spec is None else self._spec.dtype
         self._largest = _LARGEST.get(self._dtype)
         self._row = _brackets(self._shape)
+        self._single = _START + self._row + _END
         self._between_rows = re.compile(_SPACE.join([rb"\]"] * len(self._shape) + [rb"(,)", rb"\["]))
         self._parsers = threading.local()
 
@@ -64,6 +65,8 @@ class PlainReader:
     def _whole(self, content: bytes) -> Array | None:
         """The numbers of a small body."""
         brackets = content.translate(None, _OF_NUMBERS_AND_SPACE)
+        if brackets == self._single:
+            return self._numbers(self._row, content, _KEY)
         if not (brackets.startswith(_START) and brackets.endswith(_END)):
             return None
         return self._numbers(brackets[len(_START) : -len(_END)], content, _KEY)
@@ -102,9 +105,10 @@ class PlainReader:
 
         None where the rows are not plain.
         """
-        rows, rest = divmod(len(brackets) + 1, len(self._row) + 1)
-        if rest or rows < 1 or brackets != b",".join([self._row] * rows):
-            return None
+        if brackets != self._row:
+            rows, rest = divmod(len(brackets) + 1, len(self._row) + 1)
+            if rest or rows < 1 or brackets != b",".join([self._row] * rows):
+                return None
         try:
             parsed: Any = self._parser().parse(content)
             found = parsed if key is None else parsed[key]
