@@ -60,11 +60,14 @@ def assert_served_as_keras_answers(model: keras.Model, given: list[np.ndarray[An
     named = {spec.name: rows for spec, rows in zip(signature.inputs, given, strict=True)}
     engine, answer = served(model, signature, named, folder)
     for size in BATCHES:
-        expected = keras.tree.flatten(model.predict_on_batch([array[:size] for array in given]))
+        # Of one row alone, Keras's TimeDistributed loses the axis of rows where the number of steps is open.
+        batch = [array[: max(size, 2)] for array in given]
+        expected = keras.tree.flatten(model.predict_on_batch(batch if len(batch) > 1 else batch[0]))
         got = answer({name: array[:size] for name, array in named.items()})
         for spec, due in zip(signature.outputs, expected, strict=True):
             came = np.asarray(got[spec.name])
-            np.testing.assert_allclose(came, due, rtol=1e-5, atol=1e-5, err_msg=f"{spec.name} by {engine}, {size} rows")
+            where = f"{spec.name} by {engine}, {size} rows"
+            np.testing.assert_allclose(came, due[:size], rtol=1e-5, atol=1e-5, err_msg=where)
 
 
 @pytest.mark.parametrize("type_name", LAYERS)
