@@ -25,6 +25,13 @@ BATCHES = (1, 2, 33)
 STEPS, FEATURES = 6, 3
 
 
+def cases(type_name: str) -> list[tuple[Any, ...]]:
+    """The layer's cases, but for those in which Keras gives one answer run eagerly and another one compiled."""
+    if type_name != "TimeDistributed":
+        return CASES[type_name]
+    return [case for case in CASES[type_name] if None not in case[1]]
+
+
 def takes_a_mask(type_name: str) -> bool:
     """Whether the layer has a use for a mask, or passes it on, and a case of it takes one sequence of numbers."""
     arguments = sequence_arguments(type_name)
@@ -60,20 +67,19 @@ def assert_served_as_keras_answers(model: keras.Model, given: list[np.ndarray[An
     named = {spec.name: rows for spec, rows in zip(signature.inputs, given, strict=True)}
     engine, answer = served(model, signature, named, folder)
     for size in BATCHES:
-        # Of one row alone, Keras's TimeDistributed loses the axis of rows where the number of steps is open.
-        batch = [array[: max(size, 2)] for array in given]
+        batch = [array[:size] for array in given]
         expected = keras.tree.flatten(model.predict_on_batch(batch if len(batch) > 1 else batch[0]))
         got = answer({name: array[:size] for name, array in named.items()})
         for spec, due in zip(signature.outputs, expected, strict=True):
             came = np.asarray(got[spec.name])
             where = f"{spec.name} by {engine}, {size} rows"
-            np.testing.assert_allclose(came, due[:size], rtol=1e-5, atol=1e-5, err_msg=where)
+            np.testing.assert_allclose(came, due, rtol=1e-5, atol=1e-5, err_msg=where)
 
 
 @pytest.mark.parametrize("type_name", LAYERS)
 def test_every_layer_is_served_as_keras_answers(type_name: str, tmp_path: Path) -> None:
     """Each case that the rules of shapes are held to, in one network."""
-    model = of_cases(type_name, CASES[type_name])
+    model = of_cases(type_name, cases(type_name))
     randomize(model)
     assert_served_as_keras_answers(model, rows(model, max(BATCHES)), tmp_path)
 
