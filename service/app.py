@@ -51,6 +51,7 @@ from service.training.doorbell import ring
 from service.training.errands import Errands
 from service.training.evaluations import Evaluations
 from service.training.exports import Exports
+from service.training.imports import Imports
 from service.training.submission import Submissions
 
 #: How long a request waits for the TensorFlow process, in seconds.
@@ -134,10 +135,12 @@ def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime])
     app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
-    app.register_blueprint(models.blueprint(model_rows, ModelStore(files, model_rows)))
+    errands = Errands(settings.errand_socket)
+    model_store = ModelStore(files, model_rows)
+    imports = Imports(files, model_store, errands, limits, settings.max_upload_bytes)
+    app.register_blueprint(models.blueprint(model_rows, model_store, imports, now))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(versions, asked, limit))
-    errands = Errands(settings.errand_socket)
     app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
     app.register_blueprint(evaluations.blueprint(versions, Evaluations(dataset_rows, dataset_store, files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, asked, limit))

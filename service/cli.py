@@ -25,9 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    from service import log, serve
+    from service import serve
 
-    log.configure(settings.log_level)
     try:
         return serve.serve(settings)
     except serve.ServeError as error:

@@ -196,6 +196,11 @@ class Settings:
         return self.data.absolute()
 
     @property
+    def prepared(self) -> Path:
+        """The file that is there once the database's tables are those of this release."""
+        return self._sockets / "prepared"
+
+    @property
     def prediction_socket(self) -> Path:
         """The Unix socket by which web processes reach the TensorFlow process that predicts."""
         return self._sockets / "predictions.sock"

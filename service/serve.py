@@ -14,20 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-
-import structlog
+from typing import Any
 
 from service.config import Settings, unknown_variables
 
 FIRST_DELAY, LONGEST_DELAY, CALM = 0.5, 10.0, 60.0
 _TICK = 0.1
 _PR_SET_PDEATHSIG = 1
-_log = structlog.get_logger()
 
 
 class ServeError(Exception):
@@ -75,7 +72,7 @@ class Part:
                 self._start(now)
         elif (code := self._process.poll()) is not None:
             delay = self._backoff.delay(now - self._started)
-            _log.error("part_ended", part=self.name, code=code, again_in_seconds=delay)
+            _log().error("part_ended", part=self.name, code=code, again_in_seconds=delay)
             # What it leaves behind holds the port, or trains on for nobody.
             self.kill()
             self._process, self._due = None, now + delay
@@ -107,14 +104,11 @@ class Part:
 def serve(settings: Settings) -> int:
     """Run the server until SIGINT, SIGTERM or SIGHUP; give exit code 0. Raise ServeError if it cannot start."""
     settings = settings.with_absolute_data()
-    for name in unknown_variables():
-        _log.warning("unknown_setting", variable=name, advice="the README lists the settings; is it misspelt?")
     check_port(settings.host, settings.port)
-    _prepare_data(settings)
+    _check_data(settings)
     run_folder = Path(tempfile.mkdtemp(prefix="kerasd-"))
     try:
-        runner = Runner(replace(settings, run_folder=str(run_folder)))
-        runner.run()
+        Runner(replace(settings, run_folder=str(run_folder))).run()
     finally:
         shutil.rmtree(run_folder, ignore_errors=True)
     return 0
@@ -134,6 +128,7 @@ class Runner:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._count_signal)
         try:
+            self._prepare()
             while not self._signals:
                 for part in self._parts:
                     part.watch(time.monotonic())
@@ -141,6 +136,20 @@ class Runner:
                 time.sleep(_TICK)
         finally:
             self._end()
+
+    def _prepare(self) -> None:
+        """Bring the tables up to date while the web processes' first one imports what they need; they wait for it."""
+        web, _ = self._parts
+        web.watch(time.monotonic())
+        # These imports take half a second, in which the web processes are half ready.
+        from service import log
+        from service.registry.migrate import upgrade
+
+        log.configure(self._settings.log_level)
+        for name in unknown_variables():
+            _log().warning("unknown_setting", variable=name, advice="the README lists the settings; is it misspelt?")
+        upgrade(self._settings.database)
+        self._settings.prepared.touch()
 
     def _count_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -153,7 +162,7 @@ class Runner:
     def _end(self) -> None:
         """Give the parts their time to end; a second signal cuts it short."""
         asked = self._signals
-        _log.info("shutting_down", seconds=self._settings.shutdown_seconds)
+        _log().info("shutting_down", seconds=self._settings.shutdown_seconds)
         for part in self._parts:
             part.terminate()
         deadline = time.monotonic() + self._settings.shutdown_seconds
@@ -172,7 +181,7 @@ def parts(settings: Settings) -> tuple[Part, Part]:
     # A child that is killed leaves its temporary files behind, and the runner removes this folder in the end.
     temporary = {"TMPDIR": settings.run_folder} if settings.run_folder else {}
     return (
-        Part("web", web, settings.as_environment()),
+        Part("web", web, settings.as_environment(OPENBLAS_NUM_THREADS="1")),
         Part("supervisor", supervisor, settings.as_environment(**quiet, **temporary)),
     )
 
@@ -196,6 +205,9 @@ def check_port(host: str, port: int) -> None:
 
 def is_ready(url: str, seconds: float = 1.0) -> bool:
     """Whether GET /health/ready answers 200 within `seconds`."""
+    # Its import takes as long as all else that is done before the web processes are started.
+    import urllib.request
+
     # A proxy that the environment names must not come between a server and its own health check.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -232,9 +244,14 @@ Ctrl-C ends the server.
 """
 
 
-def _prepare_data(settings: Settings) -> None:
-    from service.registry.migrate import upgrade
+def _log() -> Any:
+    """The logger; its import takes longer than all else that is done before the web processes are started."""
+    import structlog
 
+    return structlog.get_logger()
+
+
+def _check_data(settings: Settings) -> None:
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data):
@@ -244,7 +261,6 @@ def _prepare_data(settings: Settings) -> None:
             f"kerasd cannot write to its data folder {settings.data} ({error.strerror}). A folder that this user may "
             "write to was expected: give one, as in `kerasd serve --data ./data`, or change the folder's owner."
         ) from error
-    upgrade(settings.database)
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -1,7 +1,9 @@
 """gunicorn's settings: `gunicorn -c python:service.web "service.app:create_front_door()"` reads the names below."""
 
 import gc
+import importlib
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from service.config import Settings
 
 _settings = Settings.from_environment()
 _memory_folder = Path("/dev/shm")
+_TICK = 0.005
 
 proc_name = "kerasd"
 bind = [f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"]
@@ -33,13 +36,22 @@ control_socket_disable = True
 
 
 def on_starting(server: object) -> None:
-    """Log as the rest of kerasd does (runs in gunicorn's first process, before any fork)."""
+    """Import what workers need, so that each is a fork away, and wait until they may begin.
+
+    Runs in gunicorn's first process. It imports modules only, which starts no thread and opens nothing. Without a
+    runner there is nobody to wait for.
+    """
     log.configure(_settings.log_level)
     log.adopt("gunicorn.error")
+    importlib.import_module("service.app")
+    while _settings.run_folder and not _settings.prepared.exists():
+        time.sleep(_TICK)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker a number that no living one has (runs in gunicorn's first process)."""
+    # What is in memory now stays: a worker's collector must not touch it, or its pages would be copied.
+    gc.freeze()
     if not hasattr(server, "loads"):
         # A worker that is replaced may live on for a while beside its successor.
         server.loads = Loads(2 * workers)

@@ -43,7 +43,7 @@ KERAS = (
         f"service/training/{name}.py"
         for name in (
             *("assembly", "callbacks", "checkpoint", "child", "choice", "draft", "engine", "evaluate", "kept", "loop"),
-            *("preload", "results", "rows", "standby", "warm_start", "watch"),
+            *("importing", "preload", "results", "rows", "standby", "warm_start", "watch"),
         )
     ),
 )
@@ -61,6 +61,8 @@ HOMES = {
     # Beside data sets, the bodies and answers of predictions can be Arrow tables and CSV.
     "pyarrow": ("service/data/", "service/inference/"),
     "ijson": ("service/data/",),
+    # The one module that opens a client's HDF5 file, and it runs in a child.
+    "h5py": ("service/architecture/keras_weights.py",),
     "simdjson": ("service/inference/plain.py",),
     "a2wsgi": ("service/api/door.py",),
     "uvicorn": ("service/worker.py",),

@@ -23,6 +23,7 @@ class Web:
     def __init__(self, settings: Settings, run_folder: Path, **more: str) -> None:
         self.port = free_port()
         run_folder.mkdir(exist_ok=True)
+        (run_folder / "prepared").touch()
         own = {"KERASD_PORT": str(self.port), "KERASD_RUN_FOLDER": str(run_folder), "KERASD_LOG_LEVEL": "info"}
         environment = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
         given = {f"KERASD_{name.upper()}": value for name, value in more.items()}

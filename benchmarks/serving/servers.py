@@ -84,9 +84,9 @@ SERVERS = {
         ),
         Server(
             name="asgi",
-            title="constant, ASGI under gunicorn with uvicorn's worker",
+            title="constant, ASGI under kerasd's own worker class",
             kind=Kind.FLOOR,
-            command=_gunicorn("constant_asgi", "--worker-class", "uvicorn_worker.UvicornWorker"),
+            command=_gunicorn("constant_asgi", "--config", f"python:{APPS}.own_worker"),
             json=constant("/predict"),
         ),
         Server(

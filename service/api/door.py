@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from a2wsgi import WSGIMiddleware
 from werkzeug.exceptions import ClientDisconnected
 
 from service.api.exchange import Headers, HotRoute, Reply
+from service.api.hang_up import HANG_UP
 from service.api.problems import Refusal, overloaded
 from service.api.versions import Served, Versions
 from service.errors import KerasdError, NotFound
@@ -216,6 +217,7 @@ class FrontDoor:
         """Let Flask answer; a small body is waited for before."""
         size = _size(dict(scope["headers"]))
         if size is not None and size <= WAITED_FOR_BYTES:
+            scope = {**scope, HANG_UP: _hang_up(receive)}
             receive = _again(await _body(receive) if size else b"", receive)
         with self._a_place(self._room, scope) as refusal:
             if refusal is None:
@@ -308,6 +310,17 @@ def _again(content: bytes, receive: Receive) -> Receive:
         return next(messages, None) or await receive()
 
     return again
+
+
+def _hang_up(receive: Receive) -> Callable[[], "Future[None]"]:
+    """What begins to wait, from whatever thread, for the client to hang up; its body has been read before."""
+    loop = asyncio.get_running_loop()
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+
+    return lambda: asyncio.run_coroutine_threadsafe(wait(), loop)
 
 
 def _clean(scope: Scope) -> Scope:

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from service.api.hang_up import client_is_gone
 from service.api.operation import Operation, operation
 from service.api.versions import Served, Versions
 from service.errors import (
@@ -56,8 +57,8 @@ def blueprint(versions: Versions, evaluations: Evaluations) -> Blueprint:
         question = Question(**body)
 
         def answer(served: Served) -> dict[str, Any]:
-            version = served.version
-            return {"model": version.model, "version": version.number, **evaluations.evaluate(version, question)}
+            found = evaluations.evaluate(served.version, question, client_is_gone())
+            return {"model": served.version.model, "version": served.version.number, **found}
 
         return versions.use(name, query["version"], answer)
 

@@ -5,6 +5,7 @@ from typing import Any, BinaryIO, Final
 
 from flask import Blueprint, Response, request
 
+from service.api.hang_up import client_is_gone
 from service.api.operation import Operation, operation
 from service.data.store import BLOCK_BYTES
 from service.errors import Conflict, Invalid, NotFound, StorageFull, Unavailable
@@ -47,7 +48,7 @@ def blueprint(models: Models, exports: Exports) -> Blueprint:
         version, and says why.
         """
         version = models.version(name, number)
-        return _response(version, exports.get(version, query["format"]))
+        return _response(version, exports.get(version, query["format"], client_is_gone()))
 
     return routes
 

@@ -118,7 +118,8 @@ def _request_content(contract: Operation) -> dict[str, Any]:
         content[JSON] = {"schema": contract.body}
     for media_type, text in contract.uploads.items():
         content[media_type] = {"schema": _upload_schema(media_type, text)}
-    content[JSON]["example"] = contract.example
+    if JSON in content:
+        content[JSON]["example"] = contract.example
     return content
 
 

@@ -101,7 +101,9 @@ def refuse(argument: Argument, value: object, pointer: str, faults: list[Fault])
 
 def at(pointer: str, *keys: str | int) -> str:
     """Return the JSON Pointer of what lies below `pointer`, escaped as RFC 6901 asks."""
-    return pointer + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    written = pointer + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    # Half a character, which JSON and HDF5 can hold, cannot be sent back.
+    return written.encode(errors="replace").decode()
 
 
 def shown(value: object) -> str:

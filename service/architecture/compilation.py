@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from service.architecture import catalog
 from service.architecture.arguments import at, shown
-from service.architecture.network import Shape
+from service.architecture.network import Network, Shape
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
 
@@ -89,6 +89,16 @@ def check_compile(
         return None
     loss = {name: losses[name][0] for name in names}
     return Compilation(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights, jit_compile=jit_compile)
+
+
+def output_activations(network: Network) -> dict[str, str | None]:
+    """The activation that makes each output, None where it is no plain name."""
+    found: dict[str, str | None] = dict.fromkeys(network.outputs)
+    for layer in network.layers:
+        activation = layer.arguments.get("activation")
+        if layer.name in found and isinstance(activation, str):
+            found[layer.name] = activation
+    return found
 
 
 def check_targets(

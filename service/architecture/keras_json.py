@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from service.architecture import catalog
 from service.architecture.arguments import at, shown
 from service.errors import Fault
 
@@ -22,6 +23,7 @@ _UNNAMED = {
     "data_format": "channels_last",
 }
 _RENAMED = {"type": "class_name", "shape": "batch_shape", "inputs": "input_layers", "outputs": "output_layers"}
+_MODELS = ("Sequential", "Functional", "Model")
 _INPUT_SWITCHES = ("sparse", "ragged", "optional")
 
 Json = dict[str, Any]
@@ -56,6 +58,11 @@ def is_keras_json(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and "class_name" in value)
 
 
+def is_operation(layer: Json) -> bool:
+    """Say whether an entry of a graph is an operation between layers, such as the one that makes a mask."""
+    return str(layer.get("module")).startswith("keras.src.ops")
+
+
 def translate(value: object, pointer: str, faults: list[Fault]) -> Translation | None:
     """Return the translation of a Sequential or Functional model, or None after appending faults."""
     before = len(faults)
@@ -63,7 +70,7 @@ def translate(value: object, pointer: str, faults: list[Fault]) -> Translation |
     if source is None:
         return None
     layers = source.get("config", {}).get("layers") if isinstance(source.get("config"), dict) else None
-    if source.get("class_name") not in ("Sequential", "Functional", "Model"):
+    if source.get("class_name") not in _MODELS:
         detail = f"The class {shown(source.get('class_name'))} came; kerasd reads Sequential and Functional. Send one."
         faults.append(Fault(pointer=at(pointer, "class_name"), detail=detail))
     elif (
@@ -77,6 +84,17 @@ def translate(value: object, pointer: str, faults: list[Fault]) -> Translation |
         translation = _functional(source, pointer, places, faults) if graph else _sequential(source, places, faults)
         return translation if len(faults) == before else None
     return None
+
+
+def masked_calls(graph: Json) -> dict[str, frozenset[str]]:
+    """Return, for each layer of a graph that Keras wrote, the arguments by which its call is given a mask."""
+    return {
+        str(layer.get("name")): frozenset(
+            key for key, value in _kwargs_of(layer).items() if key.endswith("mask") and any(_tensors(value))
+        )
+        for layer in graph["config"]["layers"]
+        if not is_operation(layer)
+    }
 
 
 def _parse(value: object, pointer: str, faults: list[Fault]) -> Json | None:
@@ -138,6 +156,12 @@ def _is_address(value: object) -> bool:
 def _layer(layer: Json, pointer: str, faults: list[Fault]) -> Json:
     """Return one layer in kerasd's form; its type is looked up later, in the catalog."""
     config = layer.get("config")
+    if layer.get("class_name") in _MODELS:
+        detail = (
+            f"A {layer['class_name']} stands here as a layer; kerasd has none in a model. Put its layers in its place."
+        )
+        faults.append(Fault(pointer=at(pointer, "class_name"), detail=detail))
+        return {}
     _check_origin(layer, pointer, faults, "keras.layers")
     if not isinstance(config, dict):
         detail = "This layer has no `config`. Send what `model.to_json()` returns, unchanged."
@@ -215,13 +239,23 @@ def _inbound(layer: Json, masks: set[str], pointer: str, faults: list[Fault]) ->
         tensor for key in ("query", "value", "key") for tensor in _tensors(kwargs.get(key))
     ]
     for key, value in kwargs.items():
-        if not (value is None or value is False or key in ("query", "value", "key") or _is_own_mask(key, value, masks)):
+        plain = value is None or value is False or (key == "training" and value is True and _trains_by_default(layer))
+        if not (plain or key in ("query", "value", "key") or _is_own_mask(key, value, masks)):
             detail = f"This call passes `{key}`, which kerasd does not carry over. Call the layer without it."
             faults.append(Fault(pointer=at(place, 0, "kwargs", key), detail=detail))
+    if not is_operation(layer) and any(not (value is None or value is False) for value in _others(args)):
+        detail = "This call passes what is no tensor, which kerasd does not carry over. Call the layer without it."
+        faults.append(Fault(pointer=at(place, 0, "args"), detail=detail))
     if any(tensor[2:] != [0] for tensor in tensors):
         detail = "This layer takes a second output of another; in kerasd layers have one. Use the first output."
         faults.append(Fault(pointer=place, detail=detail))
     return [str(tensor[0]) for tensor in tensors]
+
+
+def _trains_by_default(layer: Json) -> bool:
+    """Say whether Keras writes `training` at each call of a layer by itself; `fit` and `predict` override it."""
+    entry = catalog.find("layer", str(layer.get("class_name")))
+    return entry is not None and entry.family == "preprocessing"
 
 
 def _tensors(value: Any, depth: int = 0) -> Iterator[list[Any]]:
@@ -234,13 +268,23 @@ def _tensors(value: Any, depth: int = 0) -> Iterator[list[Any]]:
             yield from _tensors(item, depth + 1)
 
 
-def _is_operation(layer: Json) -> bool:
-    return str(layer.get("module")).startswith("keras.src.ops")
+def _others(value: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield whatever is no tensor in a call's arguments, such as `True` for `training`."""
+    if isinstance(value, list) and depth < MAX_DEPTH:
+        for item in value:
+            yield from _others(item, depth + 1)
+    elif not (isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"):
+        yield value
 
 
 def _calls(node: Json) -> list[Json]:
     calls = node.get("inbound_nodes")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def _kwargs_of(node: Json) -> Json:
+    kwargs = [call["kwargs"] for call in _calls(node) if isinstance(call.get("kwargs"), dict)]
+    return kwargs[0] if kwargs else {}
 
 
 def _fed_by(node: Json) -> set[str]:
@@ -255,8 +299,8 @@ def _sources(name: str, nodes: dict[str, Json]) -> set[str]:
         one = open_names.pop()
         if one not in seen:
             seen.add(one)
-            open_names.extend(_fed_by(nodes[one]) if one in nodes and _is_operation(nodes[one]) else ())
-    return {one for one in seen if one not in nodes or not _is_operation(nodes[one])}
+            open_names.extend(_fed_by(nodes[one]) if one in nodes and is_operation(nodes[one]) else ())
+    return {one for one in seen if one not in nodes or not is_operation(nodes[one])}
 
 
 def _mask_makers(nodes: dict[str, Json]) -> set[str]:
@@ -265,7 +309,7 @@ def _mask_makers(nodes: dict[str, Json]) -> set[str]:
     feeding = {name for node in masking for name in _fed_by(node)}
     makers = set()
     for name, node in nodes.items():
-        if _is_operation(node) and node.get("class_name") in ("NotEqual", "Any"):
+        if is_operation(node) and node.get("class_name") in ("NotEqual", "Any"):
             sources = _sources(name, nodes)
             makers |= {name} if sources and sources <= feeding else set()
     return makers

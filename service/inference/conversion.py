@@ -17,7 +17,8 @@ import tensorflow as tf
 import tf2onnx
 from onnx import numpy_helper
 
-from service.inference.signature import Signature
+from service.architecture.network import Network
+from service.inference.signature import Signature, TensorSpec
 
 
 class RefusedError(Exception):
@@ -26,6 +27,20 @@ class RefusedError(Exception):
     def __init__(self, reason: str, max_difference: float | None = None) -> None:
         super().__init__(reason)
         self.max_difference = max_difference
+
+
+def signature_of(model: keras.Model, network: Network) -> Signature:
+    """Name what the model of a network takes and gives."""
+    return Signature(
+        inputs=tuple(
+            TensorSpec(name=node.name, shape=tuple(tensor.shape[1:]), dtype=node.dtype)
+            for node, tensor in zip(network.inputs, model.inputs, strict=True)
+        ),
+        outputs=tuple(
+            TensorSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype))
+            for name, tensor in zip(network.outputs, model.outputs, strict=True)
+        ),
+    )
 
 
 def forward(model: keras.Model, signature: Signature) -> Any:

@@ -6,10 +6,13 @@ wrong. Both ways give the same array.
 
 The shape is checked apart from the numbers: what is left of a body when all that numbers and space are made of is taken
 away must be the brackets and commas of so many rows, and the key. simdjson then reads the numbers, and refuses what
-is not JSON.
+is not JSON. A large body is read in pieces of whole rows, which fit into a processor's cache; between two of them other
+threads have their turn.
 """
 
+import re
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,16 +23,23 @@ from service.inference.signature import Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]
 
-_KEY = "instances"
 _OF_NUMBERS_AND_SPACE = b"0123456789+-.eE \t\r\n"
-_HEAD = b'{"instances":['.translate(None, _OF_NUMBERS_AND_SPACE)
-_TAIL = b"]}"
+_KEY = "instances"
+_START = b'{"instances":['.translate(None, _OF_NUMBERS_AND_SPACE)
+_END = b"]}"
+_SPACE = rb"[ \t\r\n]*"
+_HEAD = re.compile(_SPACE.join([b"", rb"\{", b'"instances"', b":", rb"\[", b""]))
+_TAIL = re.compile(_SPACE.join([b"", rb"\]", rb"\}", b""]))
+#: The longest that a tail is looked for, from the end.
+_LONGEST_TAIL = 64
+#: About how many bytes a piece of a large body has.
+_PIECE_BYTES = 2**16
 #: Types whose every number a float64 holds, as which simdjson gives them.
 _EXACT = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 #: Up to this, each number becomes a finite one, and a whole number is rounded once: a float64 holds it exactly.
 _LARGEST = {name: min(float(np.finfo(name).max), 2.0**53) for name in ("float16", "float32")}
-#: A parser keeps the memory that its largest body took, so that larger ones get a parser of their own.
-_KEPT_BYTES = 2**20
+#: So many numbers are no work for several threads, which BLAS would wake for more.
+_FEW = 1024
 
 
 class PlainReader:
@@ -41,50 +51,83 @@ class PlainReader:
         self._dtype = "" if self._spec is None else self._spec.dtype
         self._largest = _LARGEST.get(self._dtype)
         self._row = _brackets(self._shape)
+        self._single = _START + self._row + _END
+        self._between_rows = re.compile(_SPACE.join([rb"\]"] * len(self._shape) + [rb"(,)", rb"\["]))
         self._parsers = threading.local()
 
     def read(self, content: bytes) -> dict[str, Array] | None:
         """Give the array by the input's name, (rows, *shape) in its dtype; None where the body is not plain."""
         if self._spec is None:
             return None
-        rows = self._rows(content)
-        if rows is None:
+        numbers = self._whole(content) if len(content) <= _PIECE_BYTES else self._by_pieces(content)
+        return None if numbers is None else {self._spec.name: numbers.reshape(-1, *self._shape)}
+
+    def _whole(self, content: bytes) -> Array | None:
+        """The numbers of a small body."""
+        brackets = content.translate(None, _OF_NUMBERS_AND_SPACE)
+        if brackets == self._single:
+            return self._numbers(self._row, content, _KEY)
+        if not (brackets.startswith(_START) and brackets.endswith(_END)):
             return None
-        numbers = self._numbers(content)
-        if numbers is None:
+        return self._numbers(brackets[len(_START) : -len(_END)], content, _KEY)
+
+    def _by_pieces(self, content: bytes) -> Array | None:
+        """The numbers of a large body."""
+        inside = self._inside(content)
+        if inside is None:
             return None
-        array = self._cast(numbers)
-        return None if array is None else {self._spec.name: array.reshape(rows, *self._shape)}
+        numbers: list[Array] = []
+        for piece in self._pieces(content, *inside):
+            found = self._numbers(piece.translate(None, _OF_NUMBERS_AND_SPACE), b"[%b]" % piece, None)
+            if found is None:
+                return None
+            numbers.append(found)
+        return np.concatenate(numbers)
+
+    def _inside(self, content: bytes) -> tuple[int, int] | None:
+        """Where the rows begin and end; None if something else stands around them."""
+        head = _HEAD.match(content)
+        tail = None if head is None else _TAIL.fullmatch(content, max(head.end(), content.rfind(b"]", -_LONGEST_TAIL)))
+        return None if head is None or tail is None else (head.end(), tail.start())
+
+    def _pieces(self, content: bytes, start: int, end: int) -> Iterator[bytes]:
+        """Cut between rows, about each so many bytes."""
+        while end - start > 2 * _PIECE_BYTES:
+            cut = self._between_rows.search(content, start + _PIECE_BYTES, end)
+            if cut is None:
+                break
+            yield content[start : cut.start(1)]
+            start = cut.end(1)
+        yield content[start:end]
+
+    def _numbers(self, brackets: bytes, content: bytes, key: str | None) -> Array | None:
+        """All numbers in `content`, or under its `key`, in the input's type, flat; `brackets` are those of its rows.
+
+        None where the rows are not plain.
+        """
+        if brackets != self._row:
+            rows, rest = divmod(len(brackets) + 1, len(self._row) + 1)
+            if rest or rows < 1 or brackets != b",".join([self._row] * rows):
+                return None
+        try:
+            parsed: Any = self._parser().parse(content)
+            found = parsed if key is None else parsed[key]
+            return self._cast(np.frombuffer(found.as_buffer(of_type="d")))
+        except (ValueError, KeyError, TypeError, RuntimeError):
+            return None
 
     def _cast(self, numbers: Array) -> Array | None:
         """The numbers in the input's type, as `cast_exactly` gives them; None where they do not fit it."""
         if self._largest is None:
             return cast_exactly(numbers, self._dtype)
         # No number that simdjson gives is infinite, but one may become so, or may have been rounded. Where the sum of
-        # the squares is small, all are; that is the quickest to find out.
+        # the squares is small, all are; of few numbers that is the quickest to find out.
         with np.errstate(over="ignore"):
-            small = numbers.dot(numbers) <= self._largest * self._largest or abs(numbers).max() <= self._largest
-        return numbers.astype(self._dtype) if small else None
+            few = numbers.size <= _FEW and numbers.dot(numbers) <= self._largest * self._largest
+        return numbers.astype(self._dtype) if few or abs(numbers).max() <= self._largest else None
 
-    def _rows(self, content: bytes) -> int | None:
-        """How many rows the body's brackets and commas are those of; None if they are not."""
-        shape = content.translate(None, _OF_NUMBERS_AND_SPACE)
-        rows, rest = divmod(len(shape) - len(_HEAD) - len(_TAIL) + 1, len(self._row) + 1)
-        if rest or rows < 1:
-            return None
-        return rows if shape == _HEAD + b",".join([self._row] * rows) + _TAIL else None
-
-    def _numbers(self, content: bytes) -> Array | None:
-        """All numbers of the body, flat; None where it is not JSON, or not under the right key."""
-        try:
-            found = self._parser(len(content)).parse(content)[_KEY]  # type: ignore[index]
-            return np.frombuffer(found.as_buffer(of_type="d"))  # type: ignore[union-attr]
-        except (ValueError, KeyError, TypeError, RuntimeError):
-            return None
-
-    def _parser(self, size: int) -> simdjson.Parser:
-        if size > _KEPT_BYTES:
-            return simdjson.Parser()
+    def _parser(self) -> simdjson.Parser:
+        """This thread's own: a parser keeps the memory that its largest piece took."""
         if not hasattr(self._parsers, "own"):
             self._parsers.own = simdjson.Parser()
         parser: simdjson.Parser = self._parsers.own

@@ -17,7 +17,7 @@ COMPARED_ROWS: Final = 33
 #: About the most that they may take on disk; of rows that are larger there are fewer, but at least one.
 MAX_BYTES: Final = 4 * 2**20
 #: What stands for a size that is not fixed in rows that are made up.
-_UNFIXED: Final = 16
+_UNFIXED: Final = 32
 _FILE: Final = "sample.npz"
 
 
@@ -42,8 +42,22 @@ def read(folder: Path) -> Arrays | None:
 def make_up(network: Network, signature: Signature) -> Arrays:
     """Rows of the right shapes and types, always the same ones; where the network looks words up, numbers of words."""
     random = np.random.default_rng(0)
-    words = [layer.arguments["input_dim"] for layer in network.layers if layer.type == "Embedding"]
-    return {spec.name: _array(random, spec, min(words, default=None)) for spec in signature.inputs}
+    words = _words(network)
+    return {spec.name: _array(random, spec, words.get(spec.name)) for spec in signature.inputs}
+
+
+def _words(network: Network) -> dict[str, int]:
+    """How many words each input can name: as many as the Embedding has that it leads to, whatever is on the way."""
+    words: dict[str, int] = {}
+    for layer in reversed(network.layers):
+        inner = layer
+        while "layer" in inner.arguments:
+            inner = inner.arguments["layer"]
+        found = [int(inner.arguments["input_dim"])] if inner.type == "Embedding" else []
+        found += [words[layer.name]] if layer.name in words else []
+        for name in layer.inputs if found else ():
+            words[name] = min(found + ([words[name]] if name in words else []))
+    return words
 
 
 def _array(random: np.random.Generator, spec: TensorSpec, words: int | None) -> np.ndarray[Any, Any]:

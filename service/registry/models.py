@@ -42,41 +42,45 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """What a successful job has made, before the registry gives it a number.
+    """What a successful job, or an import, has made, before the registry gives it a number.
 
     `engine` is what serves it, "onnxruntime" or "tensorflow", and `engine_reason` says why it is the latter;
     `max_difference` is the largest one between ONNX Runtime's predictions and Keras's. `size_bytes` is what its files
     take. `weights_epoch` is the epoch whose weights these are, `request_sha256` is over all that the client asked for,
     `machine` is the kind that trained it: these are None in versions that are older than they. `initial` says which
     version's weights it started from.
+
+    `imported` says what file it came from, and is None where a job made it. Of an import, what concerns a training is
+    None, and `compile` is what the file said, if kerasd offers it.
     """
 
     id: str
     model: str
-    job: str
+    job: str | None
     architecture: dict[str, Any]
-    compile: dict[str, Any]
-    fit: dict[str, Any]
+    compile: dict[str, Any] | None
+    fit: dict[str, Any] | None
     summary: list[dict[str, Any]]
     parameters: int
     metrics: dict[str, float | None]
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
-    seed: int
-    threads: int
-    dataset_sha256: str
+    seed: int | None
+    threads: int | None
+    dataset_sha256: str | None
     weights_sha256: str
     size_bytes: int
     engine: Literal["onnxruntime", "tensorflow"]
     engine_reason: str | None
     max_difference: float | None
     libraries: dict[str, str]
-    jit_compile: bool
+    jit_compile: bool | None
     weights_epoch: int | None
     request_sha256: str | None
     machine: str | None
     validation_dataset_sha256: str | None
     initial: dict[str, Any] | None
+    imported: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +131,11 @@ class Models:
         statement = select(versions.c.model, versions.c.number).order_by(versions.c.model, versions.c.number.desc())
         with self._database.read() as connection:
             return [(row.model, row.number) for row in connection.execute(statement)]
+
+    def add(self, version: NewVersion, now: datetime) -> Version:
+        """Give a version that no job has made the next number of its model; its files are in their place by then."""
+        with self._database.write() as connection:
+            return publish(self._database, connection, version, now)
 
     def delete(self, name: str) -> list[str]:
         """Delete all versions of a model with its aliases, and return their ids, whose files are to be deleted next.

@@ -15,7 +15,7 @@ from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
 from service.registry.job import Job, Keep
 from service.registry.jobs import Jobs
-from service.registry.models import Models
+from service.registry.models import Models, NewVersion, Version
 from service.registry.tables import Status
 
 
@@ -90,11 +90,25 @@ class DatasetStore:
 
 
 class ModelStore:
-    """Models and versions with their files; a deletion takes the rows first."""
+    """Models and versions with their files: they come before the rows, and a deletion takes the rows first."""
 
     def __init__(self, files: FileStore, models: Models) -> None:
         self._files = files
         self._models = models
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """An empty folder in which a version can grow; on leaving, it is gone unless it was added."""
+        folder = self._files.new_folder()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def add(self, folder: Path, version: NewVersion, now: datetime) -> Version:
+        """Make a folder that is whole the next version of its model."""
+        self._files.publish(folder, "versions", version.id)
+        return self._models.add(version, now)
 
     def delete(self, name: str) -> None:
         """Delete a model with all its versions."""

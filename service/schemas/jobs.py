@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from service.schemas.page import PageQuery, page_of
 
 MODEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+NAME_RULE = "A model's name begins with a letter and has up to 64 letters, digits, _ and -."
 STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FAILURES = ["out_of_memory", "nan_loss", "time_limit", "worker_lost", "invalid_data", "internal"]
 MAX_TIME_LIMIT = 31_536_000
@@ -42,9 +43,7 @@ class Submission(Schema):
 
     model = fields.String(
         required=True,
-        validate=validate.Regexp(
-            MODEL_NAME, error="A model's name begins with a letter and has up to 64 letters, digits, _ and -."
-        ),
+        validate=validate.Regexp(MODEL_NAME, error=NAME_RULE),
         metadata={"description": "The model's name; each job that succeeds adds a version to it."},
     )
     architecture = fields.Raw(

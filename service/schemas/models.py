@@ -46,31 +46,50 @@ class TensorSpec(Schema):
     dtype = fields.String(required=True)
 
 
+class Imported(Schema):
+    """The file that a version came from."""
+
+    file_sha256 = fields.String(required=True)
+    keras_version = fields.String(required=True, metadata={"description": "The Keras that wrote it."})
+    saved_at = fields.String(required=True, allow_none=True, metadata={"description": "When, in that file's words."})
+    compile_reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why `compile` is null, where it is."}
+    )
+
+
 class Version(Schema):
-    """A trained model, all that it was made of, and how it is served."""
+    """A trained model, all that it was made of, and how it is served.
+
+    Of a version that was imported, what concerns a training is null.
+    """
 
     id = fields.String(required=True)
     model = fields.String(required=True)
     version = fields.Integer(required=True, attribute="number")
     created_at = fields.AwareDateTime(required=True)
-    job = fields.String(required=True)
+    job = fields.String(required=True, allow_none=True, metadata={"description": "null where it was imported."})
+    imported = fields.Nested(
+        Imported, required=True, allow_none=True, metadata={"description": "null where a job made it."}
+    )
     architecture = fields.Raw(required=True)
-    compile = fields.Dict(required=True)
-    fit = fields.Dict(required=True)
+    compile = fields.Dict(required=True, allow_none=True)
+    fit = fields.Dict(required=True, allow_none=True)
     summary = fields.List(fields.Nested(PlannedLayer), required=True)
     parameters = fields.Integer(required=True)
     metrics = fields.Dict(required=True)
     inputs = fields.List(fields.Nested(TensorSpec), required=True)
     outputs = fields.List(fields.Nested(TensorSpec), required=True)
-    seed = fields.Integer(required=True)
-    threads = fields.Integer(required=True)
-    jit_compile = fields.Boolean(required=True, metadata={"description": "Whether XLA compiled the steps."})
+    seed = fields.Integer(required=True, allow_none=True)
+    threads = fields.Integer(required=True, allow_none=True)
+    jit_compile = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "Whether XLA compiled the steps."}
+    )
     machine = fields.String(required=True, allow_none=True, metadata={"description": "The kind that trained it."})
     initial = fields.Nested(Initial, required=True, allow_none=True)
     request_sha256 = fields.String(
         required=True, allow_none=True, metadata={"description": "Over all that the client asked for, data aside."}
     )
-    dataset_sha256 = fields.String(required=True)
+    dataset_sha256 = fields.String(required=True, allow_none=True)
     validation_dataset_sha256 = fields.String(required=True, allow_none=True)
     weights_sha256 = fields.String(required=True)
     weights_epoch = fields.Integer(

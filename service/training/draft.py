@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from service.architecture.network import Network
 from service.inference import template
-from service.inference.conversion import forward, specs
-from service.inference.signature import Signature, TensorSpec
+from service.inference.conversion import forward, signature_of, specs
+from service.inference.signature import Signature
 from service.inference.template import Template
 from service.training.kept import TRACING, Function, Kept
 
@@ -35,7 +35,7 @@ class Draft:
     def __init__(self, model: keras.Model, network: Network, kept: Kept) -> None:
         self._model = model
         self._kept = kept
-        self._signature = _signature(model, network)
+        self._signature = signature_of(model, network)
         self._path = kept.path("export")
         self._drafted: Future[Drafted] = Future()
         self._approved = False
@@ -93,16 +93,3 @@ class Draft:
         is_random = len(self._model.variables) > len(self._model.weights)
         if not is_random and not any(None in spec.shape for spec in self._signature.inputs):
             answer(*(tf.zeros((1, *spec.shape), spec.dtype) for spec in self._signature.inputs))
-
-
-def _signature(model: keras.Model, network: Network) -> Signature:
-    return Signature(
-        inputs=tuple(
-            TensorSpec(name=node.name, shape=tuple(tensor.shape[1:]), dtype=node.dtype)
-            for node, tensor in zip(network.inputs, model.inputs, strict=True)
-        ),
-        outputs=tuple(
-            TensorSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype))
-            for name, tensor in zip(network.outputs, model.outputs, strict=True)
-        ),
-    )

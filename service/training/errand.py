@@ -18,12 +18,13 @@ import orjson
 
 from service.errors import Fault, KerasdError
 
-Kind = Literal["export", "evaluate"]
+Kind = Literal["export", "evaluate", "import"]
 
 #: The function ("module:name") that does each kind of errand, in the child: it takes the request, and gives the result.
 KINDS: Final[Mapping[str, str]] = {
     "export": "service.inference.formats:export_version",
     "evaluate": "service.training.evaluate:evaluate_version",
+    "import": "service.training.importing:import_model",
 }
 
 #: How long an errand may take, in seconds.

@@ -134,7 +134,13 @@ class ErrandDesk:
             connection.close()
             return
         _say(connection, {"begun": True})
-        self._errands.append(self._begin(connection))
+        try:
+            self._errands.append(self._begin(connection))
+        except (OSError, EOFError) as error:
+            # The machine has no room for another process; jobs that run must not suffer from that.
+            log.warning("errand_not_started", error=f"{type(error).__name__}: {error}")
+            _say(connection, problem(Unavailable("No process could be started for this; repeat it.", retry_after=5)))
+            connection.close()
 
     def _begin(self, connection: socket.socket) -> Errand:
         child = self._zygote.start(_FUNCTION, (connection, self._threads))

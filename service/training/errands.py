@@ -18,10 +18,6 @@ GRACE_SECONDS = 15.0
 LOOK_SECONDS = 0.5
 
 
-class ClientGone(Exception):
-    """The client hung up, and nobody waits for the result."""
-
-
 class Errands:
     """Has TensorFlow work done; many threads may ask at once."""
 
@@ -31,8 +27,8 @@ class Errands:
     def run(self, kind: Kind, request: dict[str, Any], is_gone: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Have one errand done, and return its result; `request` is JSON, and paths in it are made by the server.
 
-        Raises the KerasdError that the child reports, Unavailable where there is no child, or where it died, and
-        ClientGone once `is_gone` says so; the child ends then.
+        Raises the KerasdError that the child reports, and Unavailable where there is no child, where it died, or once
+        `is_gone` says that the client has hung up; the child ends then.
         """
         with closing(self._connect()) as wire:
             # Who is turned away need not have been heard to the end.
@@ -70,7 +66,7 @@ def _receive(wire: Wire, seconds: float, is_gone: Callable[[], bool]) -> dict[st
         if message is not None:
             return message
         if is_gone():
-            raise ClientGone
+            raise Unavailable("The client hung up before the work was done.")
     raise _away()
 
 

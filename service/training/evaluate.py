@@ -60,8 +60,8 @@ def evaluate_version(request: dict[str, Any]) -> dict[str, Any]:
         compile_model(model, network, compilation)
     facts = tuple(ArrayFacts.from_json(one) for one in request["arrays"])
     rows = _rows(StoredArrays(folder=Path(request["data_folder"]), arrays=facts), network)
-    evaluation = _Evaluation(model, network, rows, request["batch_size"])
     try:
+        evaluation = _Evaluation(model, network, rows, request["batch_size"])
         evaluation.run()
     except tf.errors.ResourceExhaustedError as error:
         raise Unavailable("There was not enough memory for a batch. Take a smaller batch_size.") from error

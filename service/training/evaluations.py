@@ -1,6 +1,6 @@
 """Evaluations of versions, as a web process asks for them: every check, and then an errand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ class Evaluations:
         self._files = files
         self._errands = errands
 
-    def evaluate(self, version: Version, question: Question) -> dict[str, Any]:
-        """The rows, the metrics and the reports.
+    def evaluate(
+        self, version: Version, question: Question, is_gone: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
+        """The rows, the metrics and the reports; the work ends once the client `is_gone`.
 
         Raises Invalid with every fault, NotFound where the version is deleted meanwhile, Conflict where the data set
         is, and Unavailable where nobody can answer now.
@@ -52,7 +54,7 @@ class Evaluations:
             if faults:
                 raise Invalid(_headline(faults), [_placed(fault, question) for fault in faults])
             folder = self._files.dataset(str(question.dataset)) if draft is None else draft.folder
-            return self._errands.run("evaluate", self._request(version, question, folder, arrays))
+            return self._errands.run("evaluate", self._request(version, question, folder, arrays), is_gone)
 
     def _request(
         self, version: Version, question: Question, folder: Path, arrays: Sequence[ArrayFacts]

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,8 @@ class Exports:
         self._store = store
         self._errands = errands
 
-    def get(self, version: Version, form: Format) -> Export:
-        """Export a version, or find the export that was made before.
+    def get(self, version: Version, form: Format, is_gone: Callable[[], bool] = lambda: False) -> Export:
+        """Export a version, or find the export that was made before; nothing is made for a client that `is_gone`.
 
         Raises Conflict where the format cannot hold the version, NotFound where that is deleted meanwhile, and
         Unavailable where nobody can make it now.
@@ -62,7 +62,7 @@ class Exports:
                 f"Version {version.number} of {version.model!r} has no ONNX file that answers as Keras does: "
                 f"{version.engine_reason} Export it as keras or saved_model."
             )
-        return self._kept(version, form) or self._made(version, form)
+        return self._kept(version, form) or self._made(version, form, is_gone)
 
     def _kept(self, version: Version, form: Format) -> Export | None:
         folder = self._store.export(version.id, form)
@@ -74,7 +74,7 @@ class Exports:
         path = self._store.version(version.id) / _OWN_FILES[form] if file is None else folder / file
         return Export(path=path, filename=f"{version.model}-{version.number}{_SUFFIXES[form]}", **facts)
 
-    def _made(self, version: Version, form: Format) -> Export:
+    def _made(self, version: Version, form: Format, is_gone: Callable[[], bool]) -> Export:
         with self._work_folder() as work_folder:
             request: dict[str, Any] = {
                 "format": form,
@@ -82,7 +82,7 @@ class Exports:
                 "work_folder": str(work_folder.absolute()),
                 "signature": {"inputs": version.inputs, "outputs": version.outputs},
             }
-            self._errands.run("export", request)
+            self._errands.run("export", request, is_gone)
             try:
                 self._store.keep_export(work_folder, version.id, form)
             except FileNotFoundError as error:

@@ -137,6 +137,10 @@ def _stored_layers(version: Version) -> dict[str, Layer]:
 
 def _optimizer_misfits(version: Version, plan: Plan, compilation: Compilation) -> Iterator[Fault]:
     pointer = "/initial/optimizer_state"
+    if version.imported is not None or version.compile is None:
+        detail = f"{_named(version)} was imported, and an optimizer's state is not, so that there is none to go on from"
+        yield Fault(pointer=pointer, detail=f"{detail}. Leave optimizer_state out to start it anew.")
+        return
     here, there = _optimizer(compilation.optimizer), _optimizer(version.compile.get("optimizer"))
     if here != there:
         detail = f"{_named(version)} was trained with {_shown(there)}, and this job's optimizer is {_shown(here)}"

@@ -15,6 +15,7 @@ import service.architecture.build
 import service.architecture.graph
 import service.architecture.plan
 import service.inference.export
+import service.training.importing
 import service.training.standby  # noqa: F401
 
 # What is in memory now stays: a fork's collector must not touch it, or its pages would be copied.

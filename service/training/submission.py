@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.architecture.compilation import Compilation, check_compile
+from service.architecture.compilation import Compilation, check_compile, output_activations
 from service.architecture.fitting import Fitting, check_fit
 from service.architecture.graph import read_architecture, write_architecture
-from service.architecture.network import Network, Plan
+from service.architecture.network import Plan
 from service.architecture.plan import Limits, make_plan, memory_estimate, summary
 from service.data.arrays import ArrayFacts
 from service.errors import Fault, Invalid
@@ -125,7 +125,7 @@ class Submissions:
         plan = None if network is None else make_plan(network, x, plan_faults, self._limits)
         faults.extend(fault for fault in plan_faults if x or not data_failed)
         outputs = {} if plan is None else plan.output_shapes
-        activations = {} if network is None else _output_activations(network)
+        activations = {} if network is None else output_activations(network)
         compilation = check_compile(submission.compile, outputs, y, activations, "/compile", faults)
         rows = x[0].rows if x else None
         fitting = check_fit(submission.fit, rows, compilation, y, "/fit", faults, sample_weighted=bool(weights))
@@ -168,16 +168,6 @@ class Submissions:
 
 def _part(arrays: Sequence[ArrayFacts], part: str) -> tuple[ArrayFacts, ...]:
     return tuple(array for array in arrays if array.part == part)
-
-
-def _output_activations(network: Network) -> dict[str, str | None]:
-    """The activation that makes each output, where it is a plain name."""
-    found: dict[str, str | None] = dict.fromkeys(network.outputs)
-    for layer in network.layers:
-        activation = layer.arguments.get("activation")
-        if layer.name in found and isinstance(activation, str):
-            found[layer.name] = activation
-    return found
 
 
 def _type(entry: Any) -> str:

@@ -156,7 +156,7 @@ LAYER = ("config", "layers", 1)
         (change((*LAYER, "registered_name"), "mine>Dense"), "/config/layers/1", "comes from"),
         (change((*LAYER, "config"), "x"), "/config/layers/1", "no `config`"),
         (change((*LAYER, "class_name"), "Lambda"), "/config/layers/1/class_name", "There is no layer"),
-        (change((*LAYER, "class_name"), "Sequential"), "/config/layers/1/class_name", "There is no layer"),
+        (change((*LAYER, "class_name"), "Sequential"), "/config/layers/1/class_name", "stands here as a layer"),
         (change((*LAYER, "config", "use_bias"), 1), "/config/layers/1/config/use_bias", "true or false"),
         (change(("config", "layers", 0, "config", "sparse"), True), "/config/layers/0/config/sparse", "dense arrays"),
         (
@@ -206,11 +206,47 @@ def test_a_call_s_own_arguments_are_a_fault() -> None:
     ]
 
 
+def test_what_keras_says_at_a_call_by_itself_is_no_fault() -> None:
+    """Keras writes `training=True` at calls of layers that change images; that of any other layer is the client's."""
+    x = keras.Input((8, 8, 3), name="x")
+    assert read(keras.Model(x, layers.Resizing(4, 4)(layers.RandomFlip()(x))).to_json())[1] == []
+    _, faults = read(keras.Model(x, layers.Dropout(0.5)(x, training=True)).to_json())
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/inbound_nodes/0/kwargs/training"]
+
+
+def test_a_call_s_own_arguments_by_place_are_a_fault() -> None:
+    """Said without a name, `training=True` would be lost just the same; Keras itself writes tensors only."""
+    x = keras.Input((3,), name="x")
+    model = json.loads(keras.Model(x, layers.Dropout(0.5, name="drop")(x)).to_json())
+    args = model["config"]["layers"][1]["inbound_nodes"][0]["args"]
+    args.append(False)
+    assert read(model)[1] == []
+    args.append(True)
+    assert [fault.pointer for fault in read(model)[1]] == ["/architecture/config/layers/1/inbound_nodes/0/args"]
+
+
+def test_a_model_in_a_model_is_a_fault() -> None:
+    """Its layers would have to be put in its place, which is said."""
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    _, faults = read(keras.Sequential([keras.Input((3,)), inner]).to_json())
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/class_name"]
+    assert "Put its layers in its place" in faults[0].detail
+
+
 def test_a_mask_of_the_client_s_own_is_a_fault() -> None:
     """A mask that no layer makes by itself would be lost."""
     x, mask = keras.Input((3, 2), name="x"), keras.Input((3,), name="mask", dtype="bool")
     _, faults = read(keras.Model([x, mask], layers.LSTM(2)(x, mask=mask)).to_json())
     assert any(fault.pointer.endswith("/kwargs/mask") for fault in faults)
+
+
+def test_half_a_character_can_be_told() -> None:
+    """JSON can hold what no text can, and the pointer that comes back is whole."""
+    model = parsed()
+    model["config"]["layers"][1]["config"]["\ud800"] = 1
+    _, faults = read(json.dumps(model))
+    assert [fault.pointer for fault in faults] == ["/architecture/config/layers/1/config/?"]
+    assert [fault.detail.encode() for fault in faults]
 
 
 def test_a_wrapper_in_a_wrapper_without_end_is_a_fault() -> None:

@@ -42,8 +42,8 @@ def test_markdown_has_the_machine_the_medians_and_the_bars() -> None:
     assert "| kerasd | 1.25 |" in text
     assert "| RSS of a ready web worker, MB | 100 |" in text
     assert (
-        "| Dense 20-64-1: single rows at 8 connections, at least 0.5 times constant, ASGI under gunicorn with "
-        "uvicorn's worker | 0.65 | met |"
+        "| Dense 20-64-1: single rows at 8 connections, at least 0.5 times constant, ASGI under kerasd's own worker "
+        "class | 0.65 | met |"
     ) in text
 
 

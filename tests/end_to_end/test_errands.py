@@ -75,6 +75,18 @@ def test_a_killed_child_is_a_clear_error(busy: tuple[Service, str]) -> None:
     is_sound(service, dataset)
 
 
+def test_a_client_that_hangs_up_frees_the_machine(busy: tuple[Service, str]) -> None:
+    """Its child ends, and so do the request's thread and folder."""
+    service, dataset = busy
+    before = len(pids(service))
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(f"{service.url}/v1/models/m/evaluate", json={"dataset": dataset, "batch_size": 1}, timeout=(5, 2))
+    (pid,) = pids(service)[before:]
+    wait_for(lambda: not psutil.pid_exists(pid), 10)
+    wait_for(lambda: '"path": "/v1/models/m/evaluate", "status": 503' in service.log(), 10, service.log)
+    is_sound(service, dataset)
+
+
 def test_a_killed_supervisor_is_unavailable_for_a_while(busy: tuple[Service, str]) -> None:
     """Its errands end with it; who comes then is told when to come again, and is served by the next one."""
     service, dataset = busy

@@ -1,7 +1,7 @@
 """The one way of a prediction: what is counted of it, however it ends."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, save
 from service.data.store import FileStore
 from service.errors import Invalid, KerasdError, Unavailable
 from service.inference.predictions import Predictions
-from service.inference.predictor import SLICE_ROWS, Predictor
+from service.inference.predictor import MOST_ROWS, Predictor
 from service.inference.runtime import Sessions
 from service.inference.signature import Engine
 from service.inference.statistics import PredictionStatistics
@@ -30,6 +30,8 @@ class Version:
     model: str = "log"
     number: int = 3
     engine: Engine = "onnxruntime"
+    summary: list[dict[str, Any]] = field(default_factory=lambda: [{"output_shape": [None, 2]}])
+    parameters: int = 0
 
 
 @pytest.fixture
@@ -65,11 +67,11 @@ def counts(predictions: Predictions) -> tuple[int, ...]:
 def test_an_answer_is_counted_with_its_rows_and_times(predictions: Predictions) -> None:
     """One execution a slice, and every stage takes some time."""
     answer, timings = predictions.answer(
-        Version(), SIGNATURE, "native", rows(SLICE_ROWS + 1), lambda outputs: outputs["y"]
+        Version(), SIGNATURE, "native", rows(MOST_ROWS + 1), lambda outputs: outputs["y"]
     )
-    np.testing.assert_array_equal(answer, np.zeros((SLICE_ROWS + 1, 2)))
+    np.testing.assert_array_equal(answer, np.zeros((MOST_ROWS + 1, 2)))
     (counted,) = predictions.statistics.all()
-    assert (counted.rows, counted.executions) == (SLICE_ROWS + 1, 2)
+    assert (counted.rows, counted.executions) == (MOST_ROWS + 1, 2)
     assert (counted.read, counted.infer, counted.write) == (timings.read, timings.infer, timings.write)
     assert min(timings.read, timings.infer, timings.write) > 0
     assert counted.durations[0] == counted.read + counted.infer + counted.write

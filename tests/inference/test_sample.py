@@ -1,6 +1,7 @@
 """Rows that are kept beside a version's weights, and those that stand for them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from service.architecture.stored import read_canonical
 from service.inference import sample
 from service.inference.signature import Signature, TensorSpec
+
+EMBEDDING = {"type": "Embedding", "input_dim": 3, "output_dim": 2}
 
 
 def signature(*specs: TensorSpec) -> Signature:
@@ -45,7 +48,7 @@ def test_rows_are_made_up_of_the_right_shapes_and_types() -> None:
     network = read_canonical({"layers": [{"type": "Dense", "units": 1}]})
     given = signature(TensorSpec(name="x", shape=(None, 3), dtype="float32"))
     rows, again = (sample.make_up(network, given) for _ in range(2))
-    assert (rows["x"].shape, rows["x"].dtype) == ((33, 16, 3), np.float32)
+    assert (rows["x"].shape, rows["x"].dtype) == ((33, 32, 3), np.float32)
     np.testing.assert_array_equal(rows["x"], again["x"])
 
 
@@ -55,3 +58,26 @@ def test_words_that_are_made_up_are_known() -> None:
     given = signature(TensorSpec(name="x", shape=(9,), dtype="float32"))
     rows = sample.make_up(read_canonical({"layers": layers}), given)["x"]
     assert sorted(set(rows.ravel().tolist())) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "looking_up",
+    [
+        [{"name": "a", "inputs": "words", **EMBEDDING}],
+        [
+            {"name": "b", "type": "Reshape", "target_shape": [4], "inputs": "words"},
+            {"name": "a", "inputs": "b", **EMBEDDING},
+        ],
+        [{"name": "a", "type": "SpectralNormalization", "layer": EMBEDDING, "inputs": "words"}],
+        [{"name": "a", "inputs": "words", **EMBEDDING, "input_dim": 9}, {"name": "b", "inputs": "words", **EMBEDDING}],
+    ],
+)
+def test_words_are_known_wherever_they_are_looked_up(looking_up: list[dict[str, Any]]) -> None:
+    """Whatever is on the way to the Embedding, and of several the smallest counts; other inputs have any numbers."""
+    other = {"name": "other", "type": "Dense", "units": 1, "inputs": "numbers"}
+    specs = [TensorSpec(name=name, shape=(4,), dtype="float32") for name in ("words", "numbers")]
+    inputs = [{"name": spec.name, "shape": [4]} for spec in specs]
+    network = read_canonical({"inputs": inputs, "layers": [*looking_up, other]})
+    rows = sample.make_up(network, signature(*specs))
+    assert set(np.unique(rows["words"])) == {0, 1, 2}
+    assert rows["numbers"].min() < 0

@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Listener
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from service.architecture.graph import read_architecture
 from service.data.store import FileStore
 from service.errors import KerasdError, Unavailable
 from service.inference.export import export
-from service.inference.predictor import SLICE_ROWS, Predictor
+from service.inference.predictor import MOST_ROWS, Predictor
 from service.inference.runtime import Sessions
 from service.inference.signature import Engine, Signature
 from service.inference.tensorflow_child import serve_predictions
@@ -46,6 +47,8 @@ class Version:
 
     id: str
     engine: Engine
+    summary: list[dict[str, Any]] = field(default_factory=lambda: [{"output_shape": [None, 4]}])
+    parameters: int = 35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ def running() -> Iterator[Running]:
         model.save(version / "model.keras")
         (version / "network.json").write_text(json.dumps({"architecture": ARCHITECTURE, "input_shapes": {name: [4]}}))
         signature = signature_of(model)
-        rows = rows_for(signature, rows=SLICE_ROWS + 3)
+        rows = rows_for(signature, rows=MOST_ROWS + 3)
         assert export(model, signature, rows_for(signature), version / "model.onnx").engine == "onnxruntime"
         # What an earlier process has left behind is no obstacle.
         path.touch()

@@ -169,5 +169,38 @@ def a_version(job: Job) -> NewVersion:
     )
 
 
+def an_import() -> NewVersion:
+    """A version that no job has made."""
+    return NewVersion(
+        id=new_id("ver"),
+        model="xor",
+        job=None,
+        architecture={"layers": [{"type": "Dense", "units": 1}]},
+        compile=None,
+        fit=None,
+        summary=[{"name": "dense", "type": "Dense", "output_shape": [None, 1], "parameters": 3}],
+        parameters=3,
+        metrics={},
+        inputs=[{"name": "x", "shape": [None, 2]}],
+        outputs=[{"name": "y", "shape": [None, 1]}],
+        seed=None,
+        threads=None,
+        dataset_sha256=None,
+        weights_sha256="b" * 64,
+        size_bytes=5_000,
+        engine="onnxruntime",
+        engine_reason=None,
+        max_difference=1e-7,
+        libraries={"keras": "3.15.1"},
+        jit_compile=None,
+        weights_epoch=None,
+        request_sha256=None,
+        machine=None,
+        validation_dataset_sha256=None,
+        initial=None,
+        imported={"file_sha256": "d" * 64, "keras_version": "3.15.1", "saved_at": None, "compile_reason": "none"},
+    )
+
+
 def progress(epoch: int, step: int) -> Progress:
     return Progress(epoch=epoch, epochs=3, step=step, steps=4, percent=41.7, samples_per_second=None, eta_seconds=1.5)

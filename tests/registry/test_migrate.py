@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
+from service.errors import Conflict
 from service.registry import migrate
 from service.registry.claims import Claims
 from service.registry.database import Database
@@ -23,7 +24,7 @@ from service.registry.jobs import Jobs
 from service.registry.migrate import upgrade
 from service.registry.models import Models
 from service.registry.tables import Status, metadata
-from tests.registry.conftest import NOON
+from tests.registry.conftest import NOON, an_import
 
 #: What the first release wrote: a running job with two epochs, and a model with one version.
 OLD_ROWS = (
@@ -127,6 +128,33 @@ def test_going_back_to_the_first_release_loses_no_job(url: str, old_database: Da
         assert connection.exec_driver_sql("SELECT count(*) FROM epochs").scalar_one() == 2
         assert connection.exec_driver_sql("SELECT count(*) FROM versions").scalar_one() == 1
         assert "priority" not in {column["name"] for column in inspect(connection).get_columns("jobs")}
+
+
+def test_aliases_survive_that_versions_can_be_imported(url: str, old_database: Database) -> None:
+    """A table that others point to is made anew on SQLite, and nothing that pointed to it is lost."""
+    with old_database.write() as connection:
+        command.upgrade(_config(connection), "0003")
+        connection.exec_driver_sql(
+            """INSERT INTO aliases (model, name, version, revision, updated_at)
+                VALUES ('xor', 'production', 1, 'rev_1', '2026-03-01 12:00:00')"""
+        )
+    upgrade(url)
+    models = Models(old_database)
+    assert (models.aliased("xor", "production").id, models.version("xor", 1).imported) == ("ver_1", None)
+    with pytest.raises(Conflict):
+        models.delete_version("xor", 1)
+
+
+def test_an_imported_version_is_served_by_the_release_before(database: Database) -> None:
+    """Going back, it stays, with nothing where that release reads something of a training."""
+    models = Models(database)
+    models.add(an_import(), NOON)
+    with database.write() as connection:
+        command.downgrade(_config(connection), "0003")
+        row = connection.exec_driver_sql(
+            "SELECT job, compile, fit, seed, threads, dataset_sha256, jit_compile, weights_sha256 FROM versions"
+        ).one()
+    assert tuple(row) == ("", "{}", "{}", 0, 1, "", 0, "b" * 64)
 
 
 def test_there_is_one_line_of_migrations() -> None:

@@ -12,7 +12,7 @@ from service.registry.claims import Claims
 from service.registry.database import Database
 from service.registry.job import Job
 from service.registry.models import Model, Models
-from tests.registry.conftest import NOON, a_version
+from tests.registry.conftest import NOON, a_version, an_import
 
 #: What a client says who makes an alias, and one who moves or deletes it wherever it points.
 NEW, SEEN = Seen(), Seen(revisions=ANY)
@@ -187,3 +187,13 @@ def test_what_clients_find_without_a_number(database: Database, models: Models, 
     aliases.delete("xor", "new", SEEN)
     models.delete_version("xor", 3)
     assert found(9) == [("and", 1), ("xor", 2), ("xor", 1)]
+
+
+def test_an_import_gets_the_next_number(models: Models, train: Callable[..., int]) -> None:
+    """What no job has made stands among the others, and comes back as it was added."""
+    train("xor")
+    new = an_import()
+    added = models.add(new, NOON)
+    assert added == models.latest("xor")
+    assert asdict(added) == asdict(new) | {"number": 2, "created_at": NOON}
+    assert train("xor") == 3

@@ -10,9 +10,10 @@ from service.registry.claims import Claims
 from service.registry.datasets import Datasets
 from service.registry.job import Checkpoint, Failure, Job
 from service.registry.jobs import Jobs
-from service.registry.stores import DatasetStore, JobStore
+from service.registry.models import Models
+from service.registry.stores import DatasetStore, JobStore, ModelStore
 from service.registry.tables import Status
-from tests.registry.conftest import LEASE, NOON
+from tests.registry.conftest import LEASE, NOON, an_import
 
 
 @pytest.fixture
@@ -72,3 +73,35 @@ def test_a_data_set_without_a_row_is_only_a_folder(
     assert len(list((tmp_path / "datasets").iterdir())) == 1
     assert len(files.clean_unknown("datasets", datasets.ids, older_than=-1)) == 1
     assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_version_that_was_brought_has_its_files_and_its_row(files: FileStore, models: Models, tmp_path: Path) -> None:
+    """Both go together when it is deleted."""
+    store, version = ModelStore(files, models), an_import()
+    with store.draft() as folder:
+        (folder / "model.keras").write_bytes(b"weights")
+        assert store.add(folder, version, NOON).number == 1
+    assert (files.version(version.id) / "model.keras").read_bytes() == b"weights"
+    assert list((tmp_path / "incoming").iterdir()) == []
+    store.delete_version("xor", 1)
+    assert list((tmp_path / "versions").iterdir()) == []
+
+
+def test_a_version_that_was_brought_and_has_no_row_is_only_a_folder(
+    files: FileStore, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever dies before the commit leaves a folder, which is cleared when it is old; before that, nothing is left."""
+    store = ModelStore(files, models)
+    with pytest.raises(SystemExit), store.draft():
+        raise SystemExit
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(models, "add", die)
+    with pytest.raises(SystemExit), store.draft() as folder:
+        store.add(folder, an_import(), NOON)
+    assert models.numbers("xor") == []
+    assert len(files.clean_unknown("versions", models.version_ids, older_than=-1)) == 1
+    assert list((tmp_path / "versions").iterdir()) == []

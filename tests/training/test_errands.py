@@ -11,13 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from service.errors import Fault, Invalid, Unavailable
 from service.training import errand_desk, errands
 from service.training.errand_desk import MOST_ERRANDS, ErrandDesk
-from service.training.errands import ClientGone, Errands
+from service.training.errands import Errands
+from service.training.zygote import Child
 from tests.training import errand_children as children
 from tests.training.errand_children import Play, StagedZygote
 
@@ -51,8 +54,12 @@ class Desk:
 
     def wait_for_rest(self) -> None:
         """Return once no child is left, nor anything of one."""
-        until(lambda: not self.desk.busy)
-        assert not any(child.process.is_alive() for child in self.zygote.children)
+        until(lambda: not self.desk.busy and not any(psutil.pid_exists(pid) for pid in self.pids))
+
+    @property
+    def pids(self) -> list[int]:
+        """The children so far; only the desk's thread may ask themselves how they are."""
+        return [child.process.pid or 0 for child in self.zygote.children]
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -158,8 +165,25 @@ def test_a_machine_does_a_few_errands_at_a_time(open_desk: Callable[..., Desk]) 
         assert not any(one.done() for one in waiting)
         leave.set()
         for one in waiting:
-            with pytest.raises(ClientGone):
+            with pytest.raises(Unavailable, match="hung up"):
                 one.result(20)
+    desk.wait_for_rest()
+
+
+def test_a_child_that_cannot_be_started_is_unavailable(
+    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desk stays open for those who come later."""
+
+    def fail(function: str, arguments: tuple[Any, ...]) -> Child:
+        raise BlockingIOError("no more processes")
+
+    desk = open_desk(children.answer)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.zygote, "start", fail)
+        with pytest.raises(Unavailable, match="No process could be started"):
+            desk.errands.run("export", {})
+    assert desk.errands.run("export", {})["threads"] == 3
     desk.wait_for_rest()
 
 
@@ -187,7 +211,7 @@ def test_who_refuses_takes_nothing_new_and_ends_what_it_has(open_desk: Callable[
             desk.errands.run("export", {})
         assert desk.desk.busy
         leave.set()
-        with pytest.raises(ClientGone):
+        with pytest.raises(Unavailable, match="hung up"):
             waiting.result(20)
     desk.wait_for_rest()
 

@@ -1,6 +1,6 @@
 """Evaluations, from the web process's side: every check before a child is asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Child:
         self.asked: list[dict[str, Any]] = []
         self.files: list[list[str]] = []
 
-    def run(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+    def run(self, kind: str, request: dict[str, Any], is_gone: Callable[[], bool]) -> dict[str, Any]:
         assert kind == "evaluate"
         self.asked.append(request)
         self.files.append(sorted(path.name for path in Path(request["data_folder"]).iterdir()))

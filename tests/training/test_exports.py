@@ -36,7 +36,7 @@ class Child:
     do: Callable[[Path], None] = lambda _: None
     calls: int = 0
 
-    def run(self, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+    def run(self, kind: str, request: dict[str, Any], is_gone: Callable[[], bool]) -> dict[str, Any]:
         assert kind == "export"
         self.calls += 1
         folder = Path(request["work_folder"])

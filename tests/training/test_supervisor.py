@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from sqlalchemy import text
 from service.architecture.plan import Limits
 from service.config import Settings
 from service.data.store import FileStore
+from service.errors import Unavailable
 from service.registry.claims import Claims
 from service.registry.database import Database
 from service.registry.datasets import Datasets
@@ -29,6 +32,7 @@ from service.registry.tables import Status
 from service.training import run as run_module
 from service.training import supervisor as supervisor_module
 from service.training.doorbell import ring
+from service.training.errands import Errands
 from service.training.initial import Initial
 from service.training.submission import Submission, Submissions
 from service.training.supervisor import Supervisor
@@ -479,3 +483,20 @@ def test_a_lost_prediction_child_is_replaced(stage: Callable[..., Stage]) -> Non
     (first,) = room.zygote.children
     os.kill(first.process.pid or 0, signal.SIGKILL)
     room.until(lambda: len(room.zygote.children) == 2)
+
+
+def test_an_errand_is_given_to_a_child_and_ends_with_the_service(stage: Callable[..., Stage]) -> None:
+    """Beside the jobs; at a shutdown its client is told to come again."""
+    with tempfile.TemporaryDirectory() as run_folder, ThreadPoolExecutor(1) as pool:
+        room = stage(children.finish, run_folder=run_folder, shutdown_seconds=1.0)
+        room.supervisor.turn()
+        before = len(room.zygote.children)
+        asked = pool.submit(Errands(room.settings.errand_socket).run, "export", {})
+        room.until(lambda: len(room.zygote.children) > before)
+        room.until_status(room.submit(), Status.SUCCEEDED)
+        assert not asked.done()
+        room.supervisor.stop()
+        room.supervisor.shut_down()
+        with pytest.raises(Unavailable, match="shutting down"):
+            asked.result(20)
+        assert not room.settings.errand_socket.exists()

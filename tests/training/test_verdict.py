@@ -58,3 +58,26 @@ def test_the_registry_keeps_all_that_a_child_said() -> None:
     failure = verdict.as_failure(failed)
     assert (failure.code, failure.message, failure.advice) == (failed.code, failed.message, failed.advice)
     assert failure.retryable is failed.retryable
+
+
+def test_an_errand_that_the_system_killed_for_memory_says_so() -> None:
+    """Its client may come again once there is more."""
+    error = verdict.errand_death(-signal.SIGKILL, out_of_memory=True)
+    assert "no memory left" in error.detail
+    assert error.retry_after == 30
+
+
+@pytest.mark.parametrize(("code", "words"), [(-signal.SIGSEGV, "by signal 11"), (3, "with exit code 3")])
+def test_an_errand_that_died_otherwise_is_not_blamed_on_memory(code: int, words: str) -> None:
+    """Not even where another process was killed for it meanwhile."""
+    error = verdict.errand_death(code, out_of_memory=True)
+    assert words in error.detail
+    assert "memory" not in error.detail
+
+
+def test_an_errands_limits_are_named() -> None:
+    """The setting that a person can change, and the time."""
+    memory = verdict.errand_memory(3 * 2**29, 2**30).detail
+    assert "1.50 GiB" in memory
+    assert "1.00 GiB (KERASD_MAX_MEMORY_BYTES)" in memory
+    assert "within 600 s" in verdict.errand_time(600.0).detail

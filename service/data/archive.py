@@ -1,0 +1,77 @@
+"""Zip files from clients: opened only once their directory is known to be short, and every damage is one error."""
+
+import errno
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from service.errors import Fault, MalformedRequest, TooLarge
+
+MAX_DIRECTORY_BYTES: Final = 2**20
+_TAIL_BYTES: Final = 2**17
+_ENCRYPTED: Final = 1
+#: What the zip reader raises for a damaged file, by the place of the damage.
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,
+)
+
+
+@contextmanager
+def opened(path: Path, kind: str, advice: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file of a `kind` such as ".keras"; what is wrong with it is told with the advice.
+
+    Raise TooLarge for a directory of too many members, and MalformedRequest for damage, also for what is noticed while
+    members are read.
+    """
+    _check_directory(path, kind, advice)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _DAMAGE as error:
+        raise _damaged(str(error), kind, advice) from error
+    except OSError as error:
+        # The zip reader seeks to where a damaged directory points, even before the file's start.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged("a member's place is outside the file", kind, advice) from error
+
+
+def unreadable(info: zipfile.ZipInfo, advice: str) -> str | None:
+    """Say why a member is not read here; None where nothing is against it."""
+    if info.flag_bits & _ENCRYPTED:
+        return "This member is encrypted; it cannot be read. Send it unencrypted."
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"Zip method {info.compress_type} came; stored or deflated was expected. {advice}"
+    return None
+
+
+def _check_directory(path: Path, kind: str, advice: str) -> None:
+    """Refuse a directory of members that is too long to be read whole, as the zip reader would."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        tail = file.read()
+    # The zip reader looks at these same places: the very end, else the last mark; and for zip64 right before it.
+    end = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" else tail.rfind(b"PK\x05\x06")
+    sizes = [0]
+    if 0 <= end <= len(tail) - 22:
+        declared = struct.unpack_from("<L", tail, end + 12)[0]
+        sizes.append(0 if declared == 0xFFFFFFFF else declared)
+    if end >= 76 and tail[end - 76 : end - 72] == b"PK\x06\x06":
+        sizes.append(struct.unpack_from("<Q", tail, end - 36)[0])
+    if max(sizes) > MAX_DIRECTORY_BYTES:
+        raise TooLarge(f"The zip file lists far more members than a {kind} file has. {advice}")
+
+
+def _damaged(reason: str, kind: str, advice: str) -> MalformedRequest:
+    detail = f"This {kind} file is damaged ({reason[:120]}); it must be a whole zip file. {advice}"
+    return MalformedRequest(detail, [Fault(pointer="", detail=detail)])
