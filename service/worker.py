@@ -107,6 +107,8 @@ class WebProtocol(HttpToolsProtocol):
                 raise _HeadTooLong
         except httptools.HttpParserUpgrade as upgrade:
             self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidURLError:
+            self.send_400_response("An address has ASCII characters alone: encode others, such as %C3%A9.")
         except (httptools.HttpParserError, _HeadTooLong) as error:
             too_long = next((one for one in (error, error.__context__) if isinstance(one, _HeadTooLong)), None)
             self.send_400_response("The request is not HTTP." if too_long is None else str(too_long))

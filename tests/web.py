@@ -47,7 +47,9 @@ class Web:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
-        return self.master.children()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return self.master.children()
+        return []
 
     def connections(self) -> list[int]:
         """How many clients each of them has."""

@@ -11,11 +11,10 @@ import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
@@ -23,7 +22,7 @@ from werkzeug.exceptions import ClientDisconnected
 
 from service.api.exchange import Headers, HotRoute, Reply
 from service.api.hang_up import HANG_UP
-from service.api.problems import Refusal, overloaded
+from service.api.problems import overloaded
 from service.api.versions import Served, Versions
 from service.errors import KerasdError, NotFound
 from service.inference.predictor import Predictor
@@ -62,6 +61,49 @@ class _Room:
 
     most: int
     inside: int = 0
+
+    def enter(self) -> "_Place | None":
+        """A place, if there is one; it is taken until it is left."""
+        if self.inside >= self.most:
+            return None
+        self.inside += 1
+        return _Place(self)
+
+
+class _Place:
+    """A request's place; it is left once the answer is on its way, or at the latest when the block ends."""
+
+    def __init__(self, room: _Room) -> None:
+        self._room = room
+        self._left = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let another one in."""
+        if not self._left:
+            self._left = True
+            self._room.inside -= 1
+
+    def left_with(self, send: Send) -> Send:
+        """`send` that leaves before the last of an answer: its client may ask again before anything else is done."""
+        missing: int | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal missing
+            if message["type"] == "http.response.start":
+                missing = _size(dict(message["headers"]))
+            else:
+                missing = None if missing is None else missing - len(message["body"])
+                if missing == 0 or not message.get("more_body", False):
+                    self.leave()
+            await send(message)
+
+        return sending
 
 
 class FrontDoor:
@@ -157,24 +199,26 @@ class FrontDoor:
         return None
 
     async def _predict_large(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._a_place(self._room_for_large, scope) as refusal:
-            if refusal is not None:
-                await self._refuse(refusal, send)
-                return
-            # So many large bodies are in memory at once as there are threads for them.
+        place = self._room_for_large.enter()
+        if place is None:
+            await self._refuse(self._room_for_large, scope, send)
+            return
+        # So many large bodies are in memory at once as there are threads for them.
+        with place:
             async with self._large:
-                await self._predict(call, await _body(receive), scope, receive, send)
+                await self._predict(call, await _body(receive), scope, receive, place.left_with(send))
 
     async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._a_place(self._room, scope) as refusal:
-            if refusal is not None:
-                await self._refuse(refusal, send)
-                return
+        place = self._room.enter()
+        if place is None:
+            await self._refuse(self._room, scope, send)
+            return
+        with place:
             reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, call, content)
             if reply is not None:
-                await self._send(reply, send)
+                await self._send(reply, place.left_with(send))
             else:
-                await self._app(_clean(scope), _again(content, receive), send)
+                await self._app(_clean(scope), _again(content, receive), place.left_with(send))
 
     def _at_once(self, call: _Call, content: bytes) -> Reply | None:
         """The reply, if all is there to give it in no time."""
@@ -219,23 +263,12 @@ class FrontDoor:
         if size is not None and size <= WAITED_FOR_BYTES:
             scope = {**scope, HANG_UP: _hang_up(receive)}
             receive = _again(await _body(receive) if size else b"", receive)
-        with self._a_place(self._room, scope) as refusal:
-            if refusal is None:
-                await self._app(_clean(scope), _whole(receive), send)
-            else:
-                await self._refuse(refusal, send)
-
-    @contextmanager
-    def _a_place(self, room: _Room, scope: Scope) -> Iterator[Refusal | None]:
-        """Count a request among those that have or await a thread, or say why it cannot be one of them."""
-        if room.inside >= room.most:
-            yield overloaded(scope["path"], room.inside, next(self._ids))
+        place = self._room.enter()
+        if place is None:
+            await self._refuse(self._room, scope, send)
             return
-        room.inside += 1
-        try:
-            yield None
-        finally:
-            room.inside -= 1
+        with place:
+            await self._app(_clean(scope), _whole(receive), place.left_with(send))
 
     async def _send(self, reply: Reply, send: Send) -> None:
         head = _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids))
@@ -243,7 +276,8 @@ class FrontDoor:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _refuse(self, refusal: Refusal, send: Send) -> None:
+    async def _refuse(self, room: _Room, scope: Scope, send: Send) -> None:
+        refusal = overloaded(scope["path"], room.inside, next(self._ids))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers]
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": refusal.body})

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.errors import Invalid
+from service.inference import plain
 from service.inference.instances import decode
 from service.inference.plain import PlainReader
 from service.inference.signature import Signature, TensorSpec
@@ -60,16 +61,29 @@ def slowly(content: bytes, signature: Signature) -> dict[str, Any] | None:
 
 
 def assert_agree(content: bytes, signature: Signature) -> bool:
-    """The plain way gives nothing, or what the other way gives; tell whether it gave something."""
-    found, due = PlainReader(signature).read(content), slowly(content, signature)
+    """The plain way gives nothing or what the other way gives, in any pieces; tell whether it gave something."""
+    due = slowly(content, signature)
+    found = [in_pieces(content, signature, size) for size in (2**16, 1, 7, 40)]
+    for one_of_them in found:
+        assert_same(one_of_them, due, content)
+    return found[0] is not None
+
+
+def in_pieces(content: bytes, signature: Signature, size: int) -> dict[str, Any] | None:
+    """What the plain way makes of a body in pieces of about that size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain, "_PIECE_BYTES", size)
+        return PlainReader(signature).read(content)
+
+
+def assert_same(found: dict[str, Any] | None, due: dict[str, Any] | None, content: bytes) -> None:
     if found is None:
-        return False
+        return
     assert due is not None, content
     assert found.keys() == due.keys()
     for name, array in due.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(found[name], array, err_msg=str(content))
-    return True
 
 
 @given(st.data(), shapes, st.sampled_from(DTYPES))
