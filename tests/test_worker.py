@@ -364,8 +364,8 @@ SILENCES = {
 @pytest.mark.parametrize("sent", SILENCES.values(), ids=SILENCES)
 def test_silent_clients_are_hung_up_on(impatient: float, running: Running, sent: bytes) -> None:
     """Whatever they wait for; not before their time."""
+    started = time.monotonic()
     with Client(running.port) as client:
-        started = time.monotonic()
         client.send(sent)
         if sent.startswith((post("/express", b"1"), post("/other", b"1"))):
             assert client.answer().status == 200

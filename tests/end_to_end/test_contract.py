@@ -21,6 +21,9 @@ schema = schemathesis.openapi.from_path(Path(__file__).parent.parent.parent / "o
     "application/x-npz",
     "application/vnd.apache.arrow.stream",
     "application/vnd.apache.arrow.file",
+    "application/vnd.keras",
+    "application/x-keras",
+    "application/zip",
 )
 def as_bytes(context: object, value: object) -> bytes:
     """Generated text, sent as if it were a file."""
