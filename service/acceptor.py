@@ -14,6 +14,8 @@ from contextlib import suppress
 
 #: How long a worker with more connections than another waits for that one, in seconds.
 MOMENT = 0.001
+#: How long a worker waits that has no descriptor left for another connection, in seconds.
+RESPITE = 0.1
 #: The most connections that are accepted without a look at anything else.
 MOST_AT_ONCE = 16
 #: What a worker that takes no connections tells: more than any other has.
@@ -72,7 +74,6 @@ class Acceptor:
         """Nothing is left to wait for."""
 
     def _watch(self) -> None:
-        self._waiting = None
         self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
@@ -81,23 +82,32 @@ class Acceptor:
             own = self._connections() + len(self._opening)
             self._loads.tell(self._worker, own)
             if own > self._loads.least():
-                self._loop.remove_reader(self._listener)
-                self._waiting = self._loop.call_later(MOMENT, self._accept_anyway)
+                self._wait(MOMENT)
                 return
             if not self._take():
                 return
 
     def _accept_anyway(self) -> None:
         """The others had their time: whoever still waits is taken here."""
+        self._waiting = None
         self._take()
-        self._watch()
+        if self._waiting is None:
+            self._watch()
+
+    def _wait(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener)
+        self._waiting = self._loop.call_later(seconds, self._accept_anyway)
 
     def _take(self) -> bool:
         """Take the connection that waits longest; False if none does."""
         try:
             connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            # Another worker was quicker, or the client has gone again.
+            return False
         except OSError:
-            # Another worker was quicker, the client has gone again, or there is no descriptor left just now.
+            # There is no descriptor left just now, and to try again at once would be all that is done.
+            self._wait(RESPITE)
             return False
         connection.setblocking(False)
         with suppress(OSError):

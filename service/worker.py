@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
@@ -15,6 +16,13 @@ from service.acceptor import NONE_TAKEN, Acceptor, Loads
 MAX_HEAD_BYTES = 2**16
 #: How long a client may at least be silent, in seconds, before a request or in the middle of one.
 PATIENCE_SECONDS = 60.0
+
+
+class _HeadTooLong(Exception):
+    """A request has too many bytes before its body."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
 
 
 class Express(Protocol):
@@ -65,9 +73,16 @@ class WebProtocol(HttpToolsProtocol):
     #: All connections of a process have one.
     _outbox = Outbox()
 
+    def __init__(self, *given: Any, at_end: Callable[[], None] = lambda: None) -> None:
+        """Serve one connection, and call `at_end` once it has ended."""
+        super().__init__(*given)
+        self._at_end = at_end
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._heard, self._in_head, self._head_bytes = False, True, 0
+        self._heard, self._in_head, self._upgrading = False, True, False
+        self._first_bytes, self._more_bytes, self._came, self._unsent = 0, 0, 0, 0
+        self._mistake: str | None = None
         self._express: Express | None = self.app if hasattr(self.app, "answer_at_once") else None
         self._expected: object | None = None
         self._pieces: list[bytes] = []
@@ -76,23 +91,37 @@ class WebProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look_again.cancel()
         super().connection_lost(exc)
+        self._at_end()
 
     def data_received(self, data: bytes) -> None:
+        if self._mistake is not None:
+            # Nothing is read any more after what could not be.
+            return
         self._heard = True
-        super().data_received(data)
-        if self._in_head:
-            # A head that comes in one piece is no larger than what the loop reads at once.
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
+        self._unset_keepalive_if_required()
+        self._came = len(data)
+        self._more_bytes += self._came
+        try:
+            self.parser.feed_data(data)
+            if self._in_head and self._is_too_long():
+                raise _HeadTooLong
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except (httptools.HttpParserError, _HeadTooLong) as error:
+            too_long = next((one for one in (error, error.__context__) if isinstance(one, _HeadTooLong)), None)
+            self.send_400_response("The request is not HTTP." if too_long is None else str(too_long))
 
     def on_message_begin(self) -> None:
         # What ASGI needs besides is made when ASGI is to answer.
-        self._in_head = True
+        self._in_head, self._first_bytes, self._more_bytes = True, self._came, 0
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
+        if self._is_too_long():
+            raise _HeadTooLong
+        self._in_head, self._upgrading = False, self.parser.should_upgrade()
+        if self._upgrading:
+            return
         self._expected = self._expects()
         if self._expected is None:
             self._begin_asgi()
@@ -104,6 +133,8 @@ class WebProtocol(HttpToolsProtocol):
             self._pieces.append(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
         if self._expected is None:
             super().on_message_complete()
             return
@@ -120,7 +151,21 @@ class WebProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         # What was asked before the mistake is answered before it.
         self._outbox.send()
-        super().send_400_response(msg)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            super().send_400_response(msg)
+        else:
+            self._mistake = msg
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._mistake is not None and self.cycle.response_complete and not self.transport.is_closing():
+            super().send_400_response(self._mistake)
+
+    def shutdown(self) -> None:
+        # A connection that waits for no answer is closed now, and these are answers that nobody waits for any more.
+        self._outbox.send()
+        super().shutdown()
 
     def _begin_asgi(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue
@@ -135,9 +180,28 @@ class WebProtocol(HttpToolsProtocol):
         idle = (cycle is None or cycle.response_complete) and not flow.write_paused
         if self._express is None or not idle or parser.get_method() != b"POST":
             return None
-        if self.expect_100_continue or parser.should_upgrade() or parser.get_http_version() != "1.1":
+        if self.expect_100_continue or parser.get_http_version() != "1.1":
             return None
         return self._express.expects(self.url, self.headers)
+
+    def _is_too_long(self) -> bool:
+        """Whether the head is, as far as it is known; what came with its beginning may have been another's body."""
+        if self._first_bytes + self._more_bytes <= MAX_HEAD_BYTES:
+            return False
+        known = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return known > MAX_HEAD_BYTES or (self._in_head and self._more_bytes - self._came > MAX_HEAD_BYTES)
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Read the request again as if it had not asked for another protocol: the parser would not read its body."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("This is no proxy.")
+            return
+        # Some clients offer HTTP/2 with each first request, and go on happily without it.
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join([method, b" ", self.url, b" HTTP/1.1\r\n", *headers, b"\r\n", rest]))
 
     def _write(self, answer: Sequence[bytes]) -> None:
         date = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
@@ -149,19 +213,20 @@ class WebProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
 
     def _look(self) -> None:
-        """Hang up on a client whose turn it is, and that was silent since the last look."""
-        if self._awaited() and not self._heard:
+        """Hang up on a client whose turn it is, and that has neither sent nor taken anything since the last look."""
+        unsent = self.transport.get_write_buffer_size()
+        if (self._awaited() and not self._heard) or (self.flow.write_paused and unsent == self._unsent):
             self.transport.abort()
             return
-        self._heard = False
+        self._heard, self._unsent = False, unsent
         self._look_again = self.loop.call_later(PATIENCE_SECONDS, self._look)
 
     def _awaited(self) -> bool:
         """Whether it is the client's turn: to say what it wants, or to go on with a body that is being read."""
         cycle = self.cycle
-        if self._in_head or self._expected is not None or cycle is None or cycle.response_complete:
+        if cycle is None or cycle.response_complete:
             return True
-        return cycle.more_body and not self.flow.read_paused
+        return cycle.more_body and not self.flow.read_paused and not cycle.waiting_for_100_continue
 
 
 class FairServer(Server):
@@ -182,15 +247,18 @@ class FairServer(Server):
 
     async def on_tick(self, counter: int) -> bool:
         should_exit = await super().on_tick(counter)
-        if not should_exit:
-            self._loads.tell(self._worker, self._count())
+        self._tell()
         return should_exit
 
     def _acceptor(self, listener: socket.socket) -> Acceptor:
         return Acceptor(listener, self._protocol, self._count, self._loads, self._worker)
 
     def _protocol(self) -> WebProtocol:
-        return WebProtocol(self.config, self.server_state, self.lifespan.state)
+        return WebProtocol(self.config, self.server_state, self.lifespan.state, at_end=self._tell)
+
+    def _tell(self) -> None:
+        if not self.should_exit:
+            self._loads.tell(self._worker, self._count())
 
     def _count(self) -> int:
         return len(self.server_state.connections)

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -38,10 +39,12 @@ SMALL_BYTES = 2**15
 WAITED_FOR_BYTES = 2**20
 #: The others wait while an answer is given at once: for this long they well can.
 QUICK_SECONDS = 0.001
-#: How many URLs are remembered that were found to be predictions'.
+#: How many URLs are remembered that were found to be predictions', and how long such a one may be.
 _MOST_SEEN = 1024
-#: Whether the service lives is not a question that waits for its load to end.
-_NEVER_REFUSED = "/health/"
+_LONGEST_SEEN = 256
+#: Whether the service lives is not a question that waits for its load to end: it has threads of its own.
+_PROBES = ("/health/", "/v2/health/", "/ping")
+_PROBE_THREADS = 2
 
 
 class _Call(NamedTuple):
@@ -51,6 +54,14 @@ class _Call(NamedTuple):
     name: str
     wanted: str
     headers: Headers
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many requests may be in it at most, and how many are."""
+
+    most: int
+    inside: int = 0
 
 
 class FrontDoor:
@@ -72,12 +83,13 @@ class FrontDoor:
         self._predictor = predictor
         self._routes = routes
         self._max_body_bytes = max_body_bytes
-        self._most, self._inside = threads + queue, 0
+        self._room, self._room_for_large = _Room(threads + queue), _Room(threads + queue)
         self._large = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Its types of ASGI's messages are stricter than ASGI is.
         self._app: Any = WSGIMiddleware(_with_length_unknown(app))
         self._app.executor = self._threads
+        self._probes: Any = WSGIMiddleware(app, workers=_PROBE_THREADS)
         self._ids = _request_ids()
         self._seen: dict[bytes, tuple[HotRoute, str, str]] = {}
 
@@ -86,17 +98,17 @@ class FrontDoor:
         if scope["type"] != "http":
             return
         found = self._find(scope["path"], scope["query_string"]) if scope["method"] == "POST" else None
-        call = None if found is None else _Call(*found, dict(scope["headers"]))
+        call = None if found is None else _call(found, scope["headers"])
         size = None if call is None else _size(call.headers)
         try:
-            if call is None or size is None or size > self._max_body_bytes:
+            if scope["path"].startswith(_PROBES):
+                await self._probes(_clean(scope), _whole(receive), send)
+            elif call is None or size is None or size > self._max_body_bytes:
                 await self._pass_on(scope, receive, send)
             elif size <= WAITED_FOR_BYTES:
                 await self._predict(call, await _body(receive), scope, receive, send)
             else:
-                # So many large bodies are in memory at once as there are threads for them.
-                async with self._large:
-                    await self._predict(call, await _body(receive), scope, receive, send)
+                await self._predict_large(call, scope, receive, send)
         except ClientDisconnected:
             # Nobody is left to answer.
             return
@@ -110,11 +122,9 @@ class FrontDoor:
             found = self._find(path.decode("ascii"), query) if path.isascii() and b"%" not in path else None
             if found is None:
                 return None
-            if len(self._seen) >= _MOST_SEEN:
-                self._seen.clear()
-            self._seen[url] = found
-        call = _Call(*found, dict(headers))
-        size = _size(call.headers)
+            self._remember(url, found)
+        call = _call(found, headers)
+        size = None if call is None else _size(call.headers)
         return None if size is None or size > SMALL_BYTES else call
 
     def answer_at_once(self, expected: _Call, content: bytes) -> tuple[bytes, bytes] | None:
@@ -131,6 +141,13 @@ class FrontDoor:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
+        self._probes.executor.shutdown()
+
+    def _remember(self, url: bytes, found: tuple[HotRoute, str, str]) -> None:
+        if len(url) <= _LONGEST_SEEN:
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            self._seen[url] = found
 
     def _find(self, path: str, query: bytes) -> tuple[HotRoute, str, str] | None:
         for route in self._routes:
@@ -139,8 +156,17 @@ class FrontDoor:
                 return route, *found
         return None
 
+    async def _predict_large(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._a_place(self._room_for_large, scope) as refusal:
+            if refusal is not None:
+                await self._refuse(refusal, send)
+                return
+            # So many large bodies are in memory at once as there are threads for them.
+            async with self._large:
+                await self._predict(call, await _body(receive), scope, receive, send)
+
     async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._a_place(scope) as refusal:
+        with self._a_place(self._room, scope) as refusal:
             if refusal is not None:
                 await self._refuse(refusal, send)
                 return
@@ -193,23 +219,23 @@ class FrontDoor:
         if size is not None and size <= WAITED_FOR_BYTES:
             scope = {**scope, HANG_UP: _hang_up(receive)}
             receive = _again(await _body(receive) if size else b"", receive)
-        with self._a_place(scope) as refusal:
+        with self._a_place(self._room, scope) as refusal:
             if refusal is None:
                 await self._app(_clean(scope), _whole(receive), send)
             else:
                 await self._refuse(refusal, send)
 
     @contextmanager
-    def _a_place(self, scope: Scope) -> Iterator[Refusal | None]:
+    def _a_place(self, room: _Room, scope: Scope) -> Iterator[Refusal | None]:
         """Count a request among those that have or await a thread, or say why it cannot be one of them."""
-        if self._inside >= self._most and not scope["path"].startswith(_NEVER_REFUSED):
-            yield overloaded(scope["path"], self._inside, next(self._ids))
+        if room.inside >= room.most:
+            yield overloaded(scope["path"], room.inside, next(self._ids))
             return
-        self._inside += 1
+        room.inside += 1
         try:
             yield None
         finally:
-            self._inside -= 1
+            room.inside -= 1
 
     async def _send(self, reply: Reply, send: Send) -> None:
         head = _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids))
@@ -233,6 +259,12 @@ def _own_headers(reply: Reply, request_id: str) -> bytes:
     """The headers that no other reply has, as they are sent."""
     timing = "" if reply.timings is None else f"Server-Timing: {reply.timings.header()}\r\n"
     return f"{timing}Content-Length: {len(reply.body)}\r\nX-Request-Id: {request_id}\r\n".encode("latin-1")
+
+
+def _call(found: tuple[HotRoute, str, str], headers: Sequence[tuple[bytes, bytes]]) -> _Call | None:
+    """The request, unless a header came twice: what both together mean is Flask's to say."""
+    named = dict(headers)
+    return _Call(*found, named) if len(named) == len(headers) else None
 
 
 def _size(headers: Headers) -> int | None:

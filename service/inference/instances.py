@@ -106,15 +106,22 @@ def _array(rows: list[Any], spec: TensorSpec) -> Array | None:
         array = np.asarray(rows)
     except (ValueError, OverflowError, RecursionError):
         return None
-    if array.dtype.kind not in "iuf" or _hides_booleans(array, rows):
+    if array.dtype.kind not in kinds(spec.dtype) or _hides_booleans(array, rows):
         return None
     if array.ndim == 1 and spec.shape == (1,):
         array = array.reshape(-1, 1)
     return cast_exactly(array, spec.dtype) if _fits(array.shape[1:], spec.shape) else None
 
 
+def kinds(dtype: str) -> str:
+    """The kinds of NumPy's arrays that an input takes from JSON: booleans are no numbers, and numbers no booleans."""
+    return "b" if dtype == "bool" else "iuf"
+
+
 def _hides_booleans(array: Array, rows: list[Any]) -> bool:
     """Tell whether NumPy has silently turned a boolean among numbers into 0 or 1; without either there is none."""
+    if array.dtype.kind == "b":
+        return False
     if not ((array == 0) | (array == 1)).any():
         return False
     values: Any = rows
@@ -130,7 +137,12 @@ def _fits(shape: tuple[int, ...], expected_shape: tuple[int | None, ...]) -> boo
 
 
 def cast_exactly(array: Array, dtype: str) -> Array | None:
-    """Cast without loss of meaning: no infinity, no fraction and nothing out of range in whole-number inputs."""
+    """Cast without loss of meaning: no infinity, no fraction and nothing out of range in whole-number inputs.
+
+    Booleans are cast to booleans alone.
+    """
+    if dtype == "bool":
+        return array if array.dtype.kind == "b" else None
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(dtype)
         if cast.dtype.kind == "f":
@@ -208,6 +220,8 @@ def _nested_faults(value: Any, shape: tuple[int | None, ...], spec: TensorSpec, 
 
 
 def _number_fault(value: Any, dtype: str) -> str | None:
+    if dtype == "bool":
+        return None if isinstance(value, bool) else f"{_shown(value)} came; expected true or false."
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{_shown(value)} came; expected a number."
     if _cast_one(value, dtype):
@@ -247,7 +261,7 @@ def _invalid(faults: list[Fault], signature: Signature) -> Invalid:
 
 def _described(spec: TensorSpec) -> str:
     """Describe an input in words: "a list of 7 lists of 3 float32 numbers"."""
-    number = f"{spec.dtype} number"
+    number = "boolean" if spec.dtype == "bool" else f"{spec.dtype} number"
     if not spec.shape:
         return f"one {number}"
     sizes = ["any number of" if size is None else str(size) for size in spec.shape]
@@ -281,7 +295,7 @@ def _example(spec: TensorSpec) -> str:
     shape = [_SOME_STEPS if size is None else size for size in spec.shape]
     if math.prod(shape) > _MOST_NUMBERS:
         return _described(spec)
-    value: Any = 0.5 if spec.dtype.startswith("float") else 1
+    value: Any = True if spec.dtype == "bool" else 0.5 if spec.dtype.startswith("float") else 1
     for size in reversed(shape):
         value = [value] * size
     return json.dumps(value)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import Fault, Invalid
-from service.inference.instances import cast_exactly
+from service.inference.instances import cast_exactly, kinds
 from service.inference.signature import Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -229,13 +229,16 @@ def _from_json(data: object, shape: tuple[int, ...], spec: TensorSpec, pointer: 
         raise _fault(pointer, f"{array.size} numbers came; {list(shape)} takes {math.prod(shape)}.")
     if array.size == 0:
         return np.zeros(shape, spec.dtype)
-    kinds = "b" if spec.dtype == "bool" else "iuf"
-    cast = None if array.dtype.kind not in kinds else array if kinds == "b" else cast_exactly(array, spec.dtype)
+    cast = cast_exactly(array, spec.dtype) if array.dtype.kind in kinds(spec.dtype) else None
     if cast is None:
-        raise _fault(
-            pointer, f"Not all of these are {spec.dtype} numbers; numbers that fit {_described(spec)} were expected."
-        )
+        raise _fault(pointer, _unfit(spec))
     return cast.reshape(shape)
+
+
+def _unfit(spec: TensorSpec) -> str:
+    if spec.dtype == "bool":
+        return f"Not all of these are booleans; true or false was expected in all of {_described(spec)}."
+    return f"Not all of these are {spec.dtype} numbers; numbers that fit {_described(spec)} were expected."
 
 
 def _disagreements(arrays: dict[str, Array], signature: Signature) -> Iterator[Fault]:

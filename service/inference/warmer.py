@@ -54,14 +54,18 @@ class Warmer:
         newest = self._models.newest()
         if newest == self._newest:
             return
-        self._newest = newest
         room = self._budget_bytes
         for version in self._models.found_without_number(MOST_VERSIONS):
+            if version.engine != "onnxruntime":
+                # The TensorFlow process loads these.
+                continue
             room -= version.size_bytes
             if room < 0 or self._stopped.is_set():
-                return
-            if version.engine == "onnxruntime" and not self._predictor.is_loaded(version):
+                break
+            if not self._predictor.is_loaded(version):
                 self._warm(version)
+        # What could not be read is looked for again.
+        self._newest = newest
 
     def _warm(self, version: Version) -> None:
         signature = Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
@@ -75,9 +79,9 @@ class Warmer:
         while not self._stopped.is_set():
             state = self._database.state()
             if state is None or state != seen:
-                seen = state
                 try:
                     self.look()
+                    seen = state
                 except Exception as error:
                     # The database is away, or being migrated: the next look may find it again.
                     _log.warning("no_look_at_versions", reason=str(error)[:500])

@@ -1,5 +1,6 @@
 """The connection to the SQL database: short reads, and writes that are either whole and on the disk or not at all."""
 
+import itertools
 import json
 import os
 import sqlite3
@@ -21,6 +22,8 @@ _WAL_RACE_ENDS = (3, 51, 3)
 #: Errors that pass by themselves, as SQLite and PostgreSQL (SQLSTATE) name them.
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03", "57P03"}
 _FULL = {"SQLITE_FULL", "53100"}
+#: Databases of SQLite that only the connection sees that has made them.
+_IN_MEMORY = (None, "", ":memory:")
 
 
 def wal_race_possible() -> bool:
@@ -42,8 +45,9 @@ class Database:
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
-        self._watches: dict[int, sqlite3.Cursor] = {}
+        self._watches: dict[int, tuple[int, sqlite3.Cursor]] = {}
         self._watching = threading.Lock()
+        self._watch_numbers = itertools.count()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -87,20 +91,23 @@ class Database:
         It takes microseconds, so that what was read can be kept until the number changes. SQLite alone has it, and
         counts what other connections commit: this asks by one on which nothing is ever written.
         """
-        if not self.is_sqlite:
+        if not self.is_sqlite or self._url.database in _IN_MEMORY:
             return None
         try:
             with self._watching:
-                watch = self._watches.get(os.getpid()) or self._new_watch()
-                number: int = watch.execute("PRAGMA data_version").fetchone()[0]
-                return number
+                watch, cursor = self._watches.get(os.getpid()) or self._new_watch()
+                version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+                # Each connection counts from the same number, so that a later one could repeat an earlier one's.
+                return watch << 32 | version
         except sqlite3.Error:
             # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
             return None
 
-    def _new_watch(self) -> sqlite3.Cursor:
-        watch = sqlite3.connect(str(self._url.database), timeout=0.0, isolation_level=None, check_same_thread=False)
-        return self._watches.setdefault(os.getpid(), watch.cursor())
+    def _new_watch(self) -> tuple[int, sqlite3.Cursor]:
+        place, given = self._own_engine().dialect.create_connect_args(self._url)
+        options: dict[str, Any] = {**given, "timeout": 0.0, "isolation_level": None, "check_same_thread": False}
+        watch = sqlite3.connect(str(place[0]), **options).cursor()
+        return self._watches.setdefault(os.getpid(), (next(self._watch_numbers), watch))
 
     def checkpoint(self, *, truncate: bool = True) -> bool:
         """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
@@ -126,7 +133,7 @@ class Database:
             engine.dispose()
         watch = self._watches.pop(os.getpid(), None)
         if watch is not None:
-            watch.connection.close()
+            watch[1].connection.close()
 
     def _own_engine(self) -> Engine:
         engine = self._engines.get(os.getpid())

@@ -50,6 +50,10 @@ def refused(value: Any, given_signature: Signature) -> Invalid:
         ([[1.0, 2]], signature(2, dtype="int32"), np.array([[1, 2]], np.int32)),
         ([[2**40]], signature(1, dtype="int64"), np.array([[2**40]], np.int64)),
         ([[2**63, 1]], signature(2), np.array([[2**63, 1]], np.float32)),
+        ([[True, False]], signature(2, dtype="bool"), np.array([[True, False]])),
+        ([True, False], signature(1, dtype="bool"), np.array([[True], [False]])),
+        ([False, False], signature(dtype="bool"), np.array([False, False])),
+        ([{"x": [[True], [True]]}], signature(None, 1, dtype="bool"), np.array([[[True], [True]]])),
     ],
 )
 def test_good_instances_decode(value: Any, given_signature: Signature, due: np.ndarray) -> None:
@@ -103,6 +107,43 @@ def test_whole_number_inputs_refuse_what_int32_cannot_hold(number: float) -> Non
     """Fractions and numbers out of range never wrap around."""
     error = refused([[1], [number]], signature(1, dtype="int32"))
     assert [fault.pointer for fault in error.faults] == ["/instances/1/0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer", "words"),
+    [
+        ([[1, 0]], "/instances/0/0", "1 came; expected true or false."),
+        ([[True, 0]], "/instances/0/1", "0 came; expected true or false."),
+        ([[True, 0.5]], "/instances/0/1", "0.5 came; expected true or false."),
+        ([[True, None]], "/instances/0/1", "null came; expected true or false."),
+        ([[True, "true"]], "/instances/0/1", 'The string "true" came; expected true or false.'),
+        ([[True, 10**400]], "/instances/0/1", "an integer of 1329 bits came; expected true or false."),
+        ([[True, False], [True]], "/instances/1", "A list of 1 came; expected a list of 2 elements"),
+        ([[1, 1], [True, False]], "/instances/0/0", "1 came; expected true or false."),
+    ],
+)
+def test_boolean_inputs_take_true_and_false_alone(value: Any, pointer: str, words: str) -> None:
+    """A number is none of them, as a boolean is no number."""
+    error = refused(value, signature(2, dtype="bool"))
+    assert error.faults[0].pointer == pointer
+    assert error.faults[0].detail.startswith(words)
+    assert error.faults[0].detail.endswith("The input 'x' is a list of 2 booleans.")
+    assert "A valid instance is [true, true]." in error.detail
+
+
+def test_booleans_beside_numbers() -> None:
+    """Each input takes its own kind."""
+    both = Signature(
+        inputs=(TensorSpec(name="x", shape=(1,), dtype="float32"), TensorSpec(name="m", shape=(2,), dtype="bool")),
+        outputs=(),
+    )
+    arrays = decode([{"x": [1], "m": [True, False]}, {"x": [0.5], "m": [False, False]}], both)
+    assert arrays["m"].dtype == np.bool_
+    np.testing.assert_array_equal(arrays["m"], [[True, False], [False, False]])
+    columns = decode_columns({"x": [1], "m": [[True, False]]}, both)
+    np.testing.assert_array_equal(columns["m"], [[True, False]])
+    pointers = [fault.pointer for fault in refused([{"x": True, "m": [1, True]}], both).faults]
+    assert pointers == ["/instances/0/x", "/instances/0/m/0"]
 
 
 def test_int64_boundary_is_exact() -> None:

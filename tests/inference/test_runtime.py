@@ -113,3 +113,42 @@ def test_a_failed_load_is_tried_again(counted: type[CountedSession], tmp_path: P
     files(tmp_path, 10)
     assert sessions.get("ver_1", path) is sessions.get("ver_1", path)
     assert counted.loads == 2
+
+
+def test_only_what_is_there_is_loaded(counted: type[CountedSession], tmp_path: Path) -> None:
+    """To ask for it loads nothing, neither before nor while or after another thread does."""
+    (path,) = files(tmp_path, 10)
+    sessions = Sessions(100)
+    assert sessions.loaded("one") is None
+    with pytest.raises(FileNotFoundError):
+        sessions.get("two", tmp_path / "nothing")
+    assert sessions.loaded("two") is None
+    session = sessions.get("one", path)
+    assert sessions.loaded("one") is session
+    assert counted.loads == 2
+
+
+def test_to_ask_what_is_loaded_is_a_use(counted: type[CountedSession], tmp_path: Path) -> None:
+    """The versions that predict all the time are asked for in this way alone, and must not be the first to go."""
+    one, two, three = files(tmp_path, 40, 40, 40)
+    sessions = Sessions(100)
+    kept = sessions.get("one", one)
+    sessions.get("two", two)
+    assert sessions.loaded("one") is kept
+    sessions.get("three", three)
+    assert sessions.loaded("one") is kept
+    assert sessions.loaded("two") is None
+    assert counted.loads == 3
+
+
+def test_a_failed_load_is_not_there_for_those_who_waited(counted: type[CountedSession], tmp_path: Path) -> None:
+    """Each of them tries for itself, and none is left waiting."""
+    sessions = Sessions(100)
+
+    def fail(_: int) -> None:
+        with pytest.raises(FileNotFoundError):
+            sessions.get("ver_1", tmp_path / "nothing")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(fail, range(4)))
+    assert sessions.loaded("ver_1") is None

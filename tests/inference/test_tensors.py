@@ -98,6 +98,27 @@ def test_bad_inputs_are_told(inputs: Any, pointer: str, words: str) -> None:
     assert words in caught.value.detail
 
 
+BOOLEAN = Signature(inputs=(TensorSpec(name="m", shape=(2,), dtype="bool"),), outputs=())
+M = {"name": "m", "shape": [1, 2], "datatype": "BOOL"}
+
+
+@pytest.mark.parametrize("data", [[True, False], [[True, False]]])
+def test_booleans_in_json(data: Any) -> None:
+    """They are true and false there, and bytes of 1 and 0 otherwise."""
+    array = read_inputs([M | {"data": data}], NOTHING, BOOLEAN)["m"]
+    assert array.dtype == np.bool_
+    np.testing.assert_array_equal(array, [[True, False]])
+    given_ = M | {"parameters": {"binary_data_size": 2}}
+    np.testing.assert_array_equal(read_inputs([given_], memoryview(b"\1\0"), BOOLEAN)["m"], array)
+
+
+@pytest.mark.parametrize("data", [[1, 0], [True, 0], [True, 0.5], [True, None], [True, "x"]])
+def test_numbers_are_no_booleans(data: Any) -> None:
+    """The sentence says what would be."""
+    with pytest.raises(Invalid, match="true or false was expected in all of 'm' of shape"):
+        read_inputs([M | {"data": data}], NOTHING, BOOLEAN)
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     """Of every input, and what is missing only where nothing else is."""
     with pytest.raises(Invalid) as caught:

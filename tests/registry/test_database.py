@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -151,6 +153,102 @@ def test_postgresql_needs_no_checkpoint_and_inserts_in_its_own_dialect() -> None
     assert not database.is_sqlite
     assert database.checkpoint()
     assert isinstance(database.insert(models), postgresql.Insert)
+
+
+def test_the_state_is_another_one_after_each_change(
+    database: Database, open_database: Callable[..., Database], submit: Callable[..., Job]
+) -> None:
+    """Of this connection pool or of another one; a read, or a write that is undone, changes nothing."""
+    seen = [database.state()]
+    submit()
+    seen.append(database.state())
+    other = open_database()
+    with other.write() as connection:
+        connection.execute(text("INSERT INTO models VALUES ('other', 'mod_3', '2026-01-01 00:00:00.000000', 1)"))
+    seen.append(database.state())
+    assert None not in seen
+    assert len(set(seen)) == 3
+    other.ping()
+    with pytest.raises(IntegrityError):
+        _insert_model_twice(database)
+    assert database.state() == seen[-1]
+
+
+def test_another_process_changes_the_state(database: Database, tmp_path: Path) -> None:
+    """As a supervisor that publishes a version does."""
+    before = database.state()
+    statement = "INSERT INTO models VALUES ('other', 'mod_3', '2026-01-01 00:00:00.000000', 1)"
+    program = f"import sqlite3; c = sqlite3.connect(sys.argv[1]); c.execute({statement!r}); c.commit(); c.close()"
+    command = [sys.executable, "-c", f"import sys; {program}", str(tmp_path / "registry.sqlite3")]
+    subprocess.run(command, check=True)
+    assert database.state() != before
+
+
+def test_a_state_does_not_come_again_with_a_new_connection(database: Database, submit: Callable[..., Job]) -> None:
+    """Each connection counts from the same number; what was kept from before must not seem to be still so."""
+    seen = [database.state()]
+    for _ in range(3):
+        database.close()
+        submit()
+        seen.append(database.state())
+    assert len(set(seen)) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_states_of_its_own(database: Database, submit: Callable[..., Job]) -> None:
+    """None of them is one of its parent's, and none of the parent's connections is touched."""
+    before = database.state()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            submit()
+            first = database.state()
+            submit()
+            code = 0 if before != first != database.state() != before else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert database.state() not in (None, before)
+
+
+def test_threads_may_ask_for_the_state(database: Database) -> None:
+    """All at once, and for the first time, too."""
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(lambda _: database.state(), range(200)))) == 1
+
+
+def test_the_state_does_not_wait_for_writers(database: Database, tmp_path: Path) -> None:
+    """Whoever asks is in the middle of answering others."""
+    before = database.state()
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert database.state() == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://user:secret@nowhere/kerasd",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////no/such/folder/x",
+    ],
+)
+def test_a_state_that_nobody_knows_is_none(url: str) -> None:
+    """It is not asked for elsewhere, is in memory, or is not to be had."""
+    assert Database(url).state() is None
+
+
+def test_the_state_is_that_of_the_database_of_the_url(tmp_path: Path) -> None:
+    """With SQLite's own options in it, and whatever they make of the file's name."""
+    database = Database(f"sqlite:///file:{tmp_path / 'a.sqlite3'}?uri=true")
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE t (a)"))
+    before = database.state()
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+    assert database.state() not in (None, before)
 
 
 def _insert_model_twice(database: Database) -> None:

@@ -7,10 +7,15 @@ from datetime import timedelta
 import pytest
 
 from service.errors import Conflict, Invalid, NotFound
+from service.registry.aliases import ANY, Aliases, Seen
 from service.registry.claims import Claims
+from service.registry.database import Database
 from service.registry.job import Job
 from service.registry.models import Model, Models
 from tests.registry.conftest import NOON, a_version, an_import
+
+#: What a client says who makes an alias, and one who moves or deletes it wherever it points.
+NEW, SEEN = Seen(), Seen(revisions=ANY)
 
 
 def test_a_version_comes_back_as_it_was_published(claims: Claims, models: Models, claim: Callable[..., Job]) -> None:
@@ -153,3 +158,42 @@ def test_an_import_gets_the_next_number(models: Models, train: Callable[..., int
     assert added == models.latest("xor")
     assert asdict(added) == asdict(new) | {"number": 2, "created_at": NOON}
     assert train("xor") == 3
+
+
+def test_the_newest_is_another_one_once_there_is_more_to_serve(
+    database: Database, models: Models, train: Callable[..., int]
+) -> None:
+    """A version, or an alias that points elsewhere; other changes of the database leave it."""
+    aliases = Aliases(database)
+    seen = [models.newest()]
+    assert seen == [(None, None)]
+    train("xor")
+    seen.append(models.newest())
+    train("and")
+    seen.append(models.newest())
+    aliases.put("xor", "live", 1, NEW, NOON)
+    seen.append(models.newest())
+    train("xor")
+    seen.append(models.newest())
+    aliases.put("xor", "live", 2, SEEN, NOON)
+    seen.append(models.newest())
+    assert len(set(seen)) == 6
+
+
+def test_what_clients_find_without_a_number(database: Database, models: Models, train: Callable[..., int]) -> None:
+    """Each model's latest and those with an alias, each once, the newest first, and no more than asked for."""
+    aliases = Aliases(database)
+    for name in ("xor", "xor", "and", "xor"):
+        train(name)
+    aliases.put("xor", "old", 1, NEW, NOON)
+    aliases.put("xor", "older", 1, NEW, NOON)
+    aliases.put("xor", "new", 3, NEW, NOON)
+
+    def found(limit: int) -> list[tuple[str, int]]:
+        return [(version.model, version.number) for version in models.found_without_number(limit)]
+
+    assert found(9) == [("xor", 3), ("and", 1), ("xor", 1)]
+    assert found(2) == [("xor", 3), ("and", 1)]
+    aliases.delete("xor", "new", SEEN)
+    models.delete_version("xor", 3)
+    assert found(9) == [("and", 1), ("xor", 2), ("xor", 1)]
