@@ -27,6 +27,8 @@ class Web:
         own = {"KERASD_PORT": str(self.port), "KERASD_RUN_FOLDER": str(run_folder), "KERASD_LOG_LEVEL": "info"}
         environment = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
         given = {f"KERASD_{name.upper()}": value for name, value in more.items()}
+        # The tables are those of this release; without the runner, nobody else says so.
+        (run_folder / "prepared").touch()
         self.log_file = run_folder / "log"
         command = [sys.executable, "-m", "gunicorn", "-c", "python:service.web", "service.app:create_front_door()"]
         with self.log_file.open("ab") as log:

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from service.api.exchange import Answers, Arrays, Headers, Reply, respond
 from service.api.media import ANSWERS, JSON_HEADERS, UPLOADS, Body, accepted, read_request, write
-from service.api.operation import JSON, Operation, dump, operation
+from service.api.operation import Operation, dump, operation
 from service.api.packing import pack
 from service.api.versions import Served, Versions
 from service.errors import (
@@ -41,7 +41,15 @@ ANSWER_HEADERS = {
 
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18}))?/predict")
 _QUERY = re.compile(rb"version=([A-Za-z0-9_-]{1,64})")
-_JSON = JSON.encode()
+_UTF8 = (b"utf-8", b"UTF-8")
+#: How clients most often say that they send JSON, and that they take it; other words are Flask's to understand.
+_SENDS_JSON = frozenset(
+    (
+        b"application/json",
+        *(b"application/json;%bcharset=%b" % (space, name) for space in (b"", b" ") for name in _UTF8),
+    )
+)
+_TAKES_JSON = frozenset((b"*/*", b"application/json", b"application/json, */*", b"application/json, text/plain, */*"))
 _ANYTHING = b"*/*"
 
 
@@ -124,9 +132,9 @@ class PlainPredictions:
         return None if asked is None or number is not None else (name, asked[1].decode())
 
     def answer(self, served: Served, headers: Headers, content: bytes) -> Reply | None:
-        if headers.get(b"content-type") != _JSON or b"content-encoding" in headers:
+        if headers.get(b"content-type") not in _SENDS_JSON or b"content-encoding" in headers:
             return None
-        if headers.get(b"accept", _ANYTHING) not in (_ANYTHING, _JSON):
+        if headers.get(b"accept", _ANYTHING) not in _TAKES_JSON:
             return None
         reply = self._answers.reply_to_plain(served, content, lambda outputs: _plain(served, outputs))
         return None if reply is None else pack(reply, headers.get(b"accept-encoding"))

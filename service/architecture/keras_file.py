@@ -44,7 +44,7 @@ def read(path: Path) -> KerasFile:
         TooLarge: a member is larger than it may be, unpacked.
         Invalid: members are missing, or others came, or another Keras wrote it; with all faults.
     """
-    with opened(path, _KIND, _ADVICE) as archive:
+    with path.open("rb") as file, opened(file, _KIND, _ADVICE) as archive:
         members = _members(archive)
         metadata, config = (_json(archive, members[name]) for name in (_METADATA, CONFIG))
     return _checked(metadata, config)
@@ -58,7 +58,12 @@ def unpack_weights(path: Path, target: Path, max_bytes: int) -> None:
         TooLarge: they are larger than `max_bytes`.
         StorageFull: they do not fit on the disk.
     """
-    with opened(path, _KIND, _ADVICE) as archive, storage_full(), target.open("xb") as file:
+    with (
+        path.open("rb") as source,
+        opened(source, _KIND, _ADVICE) as archive,
+        storage_full(),
+        target.open("xb") as file,
+    ):
         for block in _blocks(archive, _members(archive)[WEIGHTS], max_bytes):
             file.write(block)
 

@@ -1,13 +1,13 @@
 """Zip files from clients: opened only once their directory is known to be short, and every damage is one error."""
 
 import errno
+import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from service.errors import Fault, MalformedRequest, TooLarge
 
@@ -27,15 +27,15 @@ _DAMAGE: Final = (
 
 
 @contextmanager
-def opened(path: Path, kind: str, advice: str) -> Iterator[zipfile.ZipFile]:
+def opened(file: IO[bytes], kind: str, advice: str) -> Iterator[zipfile.ZipFile]:
     """Open a zip file of a `kind` such as ".keras"; what is wrong with it is told with the advice.
 
     Raise TooLarge for a directory of too many members, and MalformedRequest for damage, also for what is noticed while
     members are read.
     """
-    _check_directory(path, kind, advice)
+    _check_directory(file, kind, advice)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             yield archive
     except _DAMAGE as error:
         raise _damaged(str(error), kind, advice) from error
@@ -55,11 +55,11 @@ def unreadable(info: zipfile.ZipInfo, advice: str) -> str | None:
     return None
 
 
-def _check_directory(path: Path, kind: str, advice: str) -> None:
+def _check_directory(file: IO[bytes], kind: str, advice: str) -> None:
     """Refuse a directory of members that is too long to be read whole, as the zip reader would."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        tail = file.read()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read()
     # The zip reader looks at these same places: the very end, else the last mark; and for zip64 right before it.
     end = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" else tail.rfind(b"PK\x05\x06")
     sizes = [0]

@@ -38,8 +38,6 @@ _PIECE_BYTES = 2**16
 _EXACT = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 #: Up to this, each number becomes a finite one, and a whole number is rounded once: a float64 holds it exactly.
 _LARGEST = {name: min(float(np.finfo(name).max), 2.0**53) for name in ("float16", "float32")}
-#: So many numbers are no work for several threads, which BLAS would wake for more.
-_FEW = 1024
 
 
 class PlainReader:
@@ -120,11 +118,8 @@ class PlainReader:
         """The numbers in the input's type, as `cast_exactly` gives them; None where they do not fit it."""
         if self._largest is None:
             return cast_exactly(numbers, self._dtype)
-        # No number that simdjson gives is infinite, but one may become so, or may have been rounded. Where the sum of
-        # the squares is small, all are; of few numbers that is the quickest to find out.
-        with np.errstate(over="ignore"):
-            few = numbers.size <= _FEW and numbers.dot(numbers) <= self._largest * self._largest
-        return numbers.astype(self._dtype) if few or abs(numbers).max() <= self._largest else None
+        # No number that simdjson gives is infinite, but one may become so, or may have been rounded.
+        return numbers.astype(self._dtype) if np.maximum.reduce(np.abs(numbers)) <= self._largest else None
 
     def _parser(self) -> simdjson.Parser:
         """This thread's own: a parser keeps the memory that its largest piece took."""

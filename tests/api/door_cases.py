@@ -133,7 +133,16 @@ CASES: dict[str, Case] = {
     ),
     "native, few rows not packed": Case(path=NATIVE, headers=JSON | {"Accept-Encoding": "gzip"}, hot=True),
     "native, a large body": Case(path=NATIVE, body=LARGE, hot=True),
-    "native, a charset": Case(path=NATIVE, headers={"Content-Type": "application/json; charset=utf-8"}),
+    **{
+        f"native, {name}": Case(path=NATIVE, headers={"Content-Type": name}, hot=True)
+        for name in ("application/json; charset=utf-8", "application/json;charset=UTF-8")
+    },
+    **{
+        f"native, {name} accepted": Case(path=NATIVE, headers=JSON | {"Accept": name}, hot=True)
+        for name in ("application/json, */*", "application/json, text/plain, */*")
+    },
+    "native, an odd charset": Case(path=NATIVE, headers={"Content-Type": 'Application/JSON; Charset="utf-8"'}),
+    "native, text accepted before": Case(path=NATIVE, headers=JSON | {"Accept": "text/csv, application/json, */*"}),
     "native, another charset": Case(path=NATIVE, headers={"Content-Type": "application/json; charset=latin-1"}),
     "native, no type": Case(path=NATIVE, headers={}),
     "native, another type": Case(path=NATIVE, headers={"Content-Type": "text/plain"}),

@@ -21,7 +21,7 @@ def a_zip(path: Path, members: dict[str, bytes]) -> bytes:
 
 def taken(path: Path, body: bytes) -> dict[str, bytes]:
     path.write_bytes(body)
-    with opened(path, ".keras", ADVICE) as archive:
+    with path.open("rb") as file, opened(file, ".keras", ADVICE) as archive:
         return {info.filename: archive.read(info) for info in archive.infolist()}
 
 

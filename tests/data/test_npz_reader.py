@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.data import npz_archive
+from service.data import archive
 from service.data.arrays import ArrayFacts
 from service.data.readers import ReadOptions, read
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
@@ -185,7 +185,7 @@ def test_members_that_declare_too_little_bring_no_more(tmp_path: Path) -> None:
 
 def test_a_directory_of_very_many_members_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The directory's length is checked before it is read."""
-    monkeypatch.setattr(npz_archive, "MAX_DIRECTORY_BYTES", 100)
+    monkeypatch.setattr(archive, "MAX_DIRECTORY_BYTES", 100)
     with pytest.raises(TooLarge):
         take(tmp_path, zipped({f"x{index}": b"" for index in range(10)}))
 

@@ -150,6 +150,16 @@ def test_a_number_that_no_column_holds_names_no_version(models: Models, train: C
         models.delete_version("xor", number)
 
 
+def test_an_import_gets_the_next_number(models: Models, train: Callable[..., int]) -> None:
+    """What no job has made stands among the others, and comes back as it was added."""
+    train("xor")
+    new = an_import()
+    added = models.add(new, NOON)
+    assert added == models.latest("xor")
+    assert asdict(added) == asdict(new) | {"number": 2, "created_at": NOON}
+    assert train("xor") == 3
+
+
 def test_the_newest_is_another_one_once_there_is_more_to_serve(
     database: Database, models: Models, train: Callable[..., int]
 ) -> None:
@@ -187,13 +197,3 @@ def test_what_clients_find_without_a_number(database: Database, models: Models, 
     aliases.delete("xor", "new", SEEN)
     models.delete_version("xor", 3)
     assert found(9) == [("and", 1), ("xor", 2), ("xor", 1)]
-
-
-def test_an_import_gets_the_next_number(models: Models, train: Callable[..., int]) -> None:
-    """What no job has made stands among the others, and comes back as it was added."""
-    train("xor")
-    new = an_import()
-    added = models.add(new, NOON)
-    assert added == models.latest("xor")
-    assert asdict(added) == asdict(new) | {"number": 2, "created_at": NOON}
-    assert train("xor") == 3
