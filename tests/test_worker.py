@@ -12,9 +12,10 @@ import pytest
 import uvloop
 from uvicorn.config import Config
 
-from service import worker as module
+from service import protocol as module
 from service.acceptor import NONE_TAKEN, Loads
-from service.worker import MAX_HEAD_BYTES, FairServer, WebWorker
+from service.protocol import MAX_HEAD_BYTES
+from service.worker import FairServer, WebWorker
 from tests.sockets import Client, chunked, head, post
 
 LARGE = 20_000_000
