@@ -232,6 +232,9 @@ class FrontDoor:
         """The reply to a request in the common form; runs in a thread."""
 
         def answer(served: Served) -> Reply | None:
+            if served.version.engine == "tensorflow":
+                # Where the other process is away, Flask is not to wait for it a second time.
+                return None
             if not self._predictor.is_loaded(served.version):
                 # What is loaded only now takes longer than it ever will again, and is no measure.
                 return self._reply(call, served, content)
