@@ -9,6 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: The most bytes that a request may have before its body begins.
 MAX_HEAD_BYTES = 2**16
+#: How much of a body is read before the application has asked for it.
+READ_AHEAD_BYTES = 2**20
 #: How long a client may at least be silent, in seconds, before a request or in the middle of one.
 PATIENCE_SECONDS = 60.0
 
@@ -124,10 +126,17 @@ class WebProtocol(HttpToolsProtocol):
             self._begin_asgi()
 
     def on_body(self, body: bytes) -> None:
-        if self._expected is None:
-            super().on_body(body)
-        else:
+        if self._expected is not None:
             self._pieces.append(body)
+            return
+        cycle = self.cycle
+        if cycle.response_complete or self._upgrading:
+            return
+        # As uvicorn does, but for how much is read ahead of the application: a large body comes in fewer pieces.
+        cycle.body += body
+        if len(cycle.body) > READ_AHEAD_BYTES:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         if self._upgrading:

@@ -32,8 +32,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-#: Bodies up to this size are read in the event loop, which takes some tens of microseconds.
-SMALL_BYTES = 2**15
+#: Bodies up to this size are read in the event loop, if their answers have lately taken no time.
+SMALL_BYTES = 2**18
 #: Bodies up to this size are waited for before they get a thread, so that slow clients do not hold one.
 WAITED_FOR_BYTES = 2**20
 #: The others wait while an answer is given at once: for this long they well can.

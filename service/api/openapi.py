@@ -5,7 +5,6 @@ import inspect
 import re
 from typing import Any
 
-import yaml
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Flask
@@ -57,6 +56,9 @@ def describe(app: Flask) -> dict[str, Any]:
 
 def to_yaml(document: dict[str, Any]) -> str:
     """The document as the committed file has it."""
+    # Only the command line needs it, and the web processes are to be ready soon.
+    import yaml
+
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 

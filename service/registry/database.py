@@ -8,13 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
 from service.errors import KerasdError, StorageFull, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 #: PostgreSQL's advisory locks are numbers; this one is ours by agreement only: "kerasd" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"kerasd", "big")
@@ -78,7 +81,12 @@ class Database:
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Begin an INSERT that knows `on_conflict_do_update`, which each dialect has under a name of its own."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        if self.is_sqlite:
+            return sqlite.insert(table)
+        # Its import takes as long as that of all other dialects together.
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     def ping(self) -> None:
         """Ask the database for an answer; raises what `read` raises."""
