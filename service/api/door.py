@@ -9,28 +9,34 @@ as many threads as the settings say; when too many requests wait for one, furthe
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 from werkzeug.exceptions import ClientDisconnected
 
+from service.api.asgi import (
+    Message,
+    Receive,
+    Scope,
+    Send,
+    again,
+    clean,
+    hang_up,
+    read_body,
+    whole,
+    with_length_unknown,
+)
 from service.api.exchange import Headers, HotRoute, Reply
 from service.api.hang_up import HANG_UP
 from service.api.problems import overloaded
 from service.api.versions import Served, Versions
 from service.errors import KerasdError, NotFound
 from service.inference.predictor import Predictor
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 #: Bodies up to this size are read in the event loop, if their answers have lately taken no time.
 SMALL_BYTES = 2**18
@@ -129,7 +135,7 @@ class FrontDoor:
         self._large = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Its types of ASGI's messages are stricter than ASGI is.
-        self._app: Any = WSGIMiddleware(_with_length_unknown(app))
+        self._app: Any = WSGIMiddleware(with_length_unknown(app))
         self._app.executor = self._threads
         self._probes: Any = WSGIMiddleware(app, workers=_PROBE_THREADS)
         self._ids = _request_ids()
@@ -144,11 +150,11 @@ class FrontDoor:
         size = None if call is None else _size(call.headers)
         try:
             if scope["path"].startswith(_PROBES):
-                await self._probes(_clean(scope), _whole(receive), send)
+                await self._probes(clean(scope), whole(receive), send)
             elif call is None or size is None or size > self._max_body_bytes:
                 await self._pass_on(scope, receive, send)
             elif size <= WAITED_FOR_BYTES:
-                await self._predict(call, await _body(receive), scope, receive, send)
+                await self._predict(call, await read_body(receive), scope, receive, send)
             else:
                 await self._predict_large(call, scope, receive, send)
         except ClientDisconnected:
@@ -206,7 +212,7 @@ class FrontDoor:
         # So many large bodies are in memory at once as there are threads for them.
         with place:
             async with self._large:
-                await self._predict(call, await _body(receive), scope, receive, place.left_with(send))
+                await self._predict(call, await read_body(receive), scope, receive, place.left_with(send))
 
     async def _predict(self, call: _Call, content: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         place = self._room.enter()
@@ -218,7 +224,7 @@ class FrontDoor:
             if reply is not None:
                 await self._send(reply, place.left_with(send))
             else:
-                await self._app(_clean(scope), _again(content, receive), place.left_with(send))
+                await self._app(clean(scope), again(content, receive), place.left_with(send))
 
     def _at_once(self, call: _Call, content: bytes) -> Reply | None:
         """The reply, if all is there to give it in no time."""
@@ -264,14 +270,14 @@ class FrontDoor:
         """Let Flask answer; a small body is waited for before."""
         size = _size(dict(scope["headers"]))
         if size is not None and size <= WAITED_FOR_BYTES:
-            scope = {**scope, HANG_UP: _hang_up(receive)}
-            receive = _again(await _body(receive) if size else b"", receive)
+            scope = {**scope, HANG_UP: hang_up(receive)}
+            receive = again(await read_body(receive) if size else b"", receive)
         place = self._room.enter()
         if place is None:
             await self._refuse(self._room, scope, send)
             return
         with place:
-            await self._app(_clean(scope), _whole(receive), place.left_with(send))
+            await self._app(clean(scope), whole(receive), place.left_with(send))
 
     async def _send(self, reply: Reply, send: Send) -> None:
         head = _encoded(reply.headers, reply.about) + _own_headers(reply, next(self._ids))
@@ -310,70 +316,6 @@ def _size(headers: Headers) -> int | None:
     if length is None:
         return None if b"transfer-encoding" in headers else 0
     return int(length)
-
-
-async def _body(receive: Receive) -> bytes:
-    """All of a body that is known to be of bearable size."""
-    message = await _next(receive)
-    if not message.get("more_body", False):
-        content: bytes = message["body"]
-        return content
-    parts = [message["body"]]
-    while message.get("more_body", False):
-        message = await _next(receive)
-        parts.append(message["body"])
-    return b"".join(parts)
-
-
-async def _next(receive: Receive) -> Message:
-    """The next piece of a body; raises ClientDisconnected where there will be none."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        # Half a body must not pass for a whole one.
-        raise ClientDisconnected
-    return message
-
-
-def _whole(receive: Receive) -> Receive:
-    """`receive` for a reader who must not take half a body for a whole one."""
-    return lambda: _next(receive)
-
-
-def _again(content: bytes, receive: Receive) -> Receive:
-    """`receive` for a reader who comes after the body was read."""
-    messages: Iterator[Message] = iter([{"type": "http.request", "body": content, "more_body": False}])
-
-    async def again() -> Message:
-        return next(messages, None) or await receive()
-
-    return again
-
-
-def _hang_up(receive: Receive) -> Callable[[], "Future[None]"]:
-    """What begins to wait, from whatever thread, for the client to hang up; its body has been read before."""
-    loop = asyncio.get_running_loop()
-
-    async def wait() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            continue
-
-    return lambda: asyncio.run_coroutine_threadsafe(wait(), loop)
-
-
-def _clean(scope: Scope) -> Scope:
-    """The scope with a query string in ASCII, as WSGI expects it."""
-    query = scope["query_string"]
-    return scope if query.isascii() else {**scope, "query_string": quote(query, safe="%&=+,:;/?@!$'()*~").encode()}
-
-
-def _with_length_unknown(app: Callable[..., Any]) -> Callable[..., Any]:
-    """The application, told that a body without a length ends where its stream does."""
-
-    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        environ["wsgi.input_terminated"] = True
-        return app(environ, start_response)
-
-    return call
 
 
 def _request_ids() -> Iterator[str]:

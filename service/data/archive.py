@@ -14,7 +14,8 @@ from service.errors import Fault, MalformedRequest, TooLarge
 MAX_DIRECTORY_BYTES: Final = 2**20
 _TAIL_BYTES: Final = 2**17
 _ENCRYPTED: Final = 1
-#: What the zip reader raises for a damaged file, by the place of the damage.
+#: What the zip reader raises for a damaged file, by the place of the damage. NotImplementedError is its word for
+#: members that call for a version of the format which it does not read.
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
