@@ -15,6 +15,7 @@ MODULES = sorted((ROOT / "service").rglob("*.py"))
 ORDER = (
     ("errors", "config", "log"),
     ("data",),
+    ("features",),
     ("architecture",),
     ("registry",),
     ("inference",),
@@ -58,8 +59,8 @@ HOMES = {
     "sqlalchemy": ("service/registry/",),
     "alembic": ("service/registry/",),
     "onnxruntime": ("service/inference/",),
-    # Beside data sets, the bodies and answers of predictions can be Arrow tables and CSV.
-    "pyarrow": ("service/data/", "service/inference/"),
+    # Beside data sets and what is made of them, the bodies and answers of predictions can be Arrow tables and CSV.
+    "pyarrow": ("service/data/", "service/features/", "service/inference/"),
     "ijson": ("service/data/",),
     # The one module that opens a client's HDF5 file, and it runs in a child.
     "h5py": ("service/architecture/keras_weights.py",),
