@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,7 +22,7 @@ class TableOptions:
     or in windows of so many steps, each `stride` after the one before it, with the `horizon` steps after it as target.
     """
 
-    limits: ReadOptions = ReadOptions()
+    limits: ReadOptions = field(default_factory=ReadOptions)
     delimiter: str | None = None
     nulls: tuple[str, ...] = NULLS
     sequence: str | None = None
