@@ -102,6 +102,16 @@ class Version(Schema):
         required=True, allow_none=True, metadata={"description": "From Keras's own answers, over the compared rows."}
     )
     libraries = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    preparation = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "How raw records enter the network, where it was trained on a table; else null."},
+    )
+    evaluation = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Metrics and reports on the test rows, which nothing was fitted on; null without."},
+    )
 
 
 #: What an alias is called, so that it is never taken for a version's number.
