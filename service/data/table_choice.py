@@ -1,0 +1,41 @@
+"""Which uploads are tables, and in which format: by their media type and, where that leaves it open, by their start."""
+
+from pathlib import Path
+from typing import Final
+
+from service.data.image_archive import kind_of_zip
+from service.data.table_readers import FORMATS
+
+#: How a JSON body begins that is a table: an object whose first key is `records`, or a list.
+_START_BYTES: Final = 4096
+
+
+def table_format(media_type: str, path: Path, *, as_arrays: bool) -> str | None:
+    """The format in which the file at `path` is a table; None where it is arrays, or nothing that is known here.
+
+    With `as_arrays` a CSV file is arrays: its target has been named.
+    """
+    bare = media_type.partition(";")[0].strip().lower()
+    if bare in ("application/zip", "application/octet-stream"):
+        return _of_zip(path)
+    if bare == "application/json":
+        return "json" if _holds_records(path) else None
+    if bare == "text/csv" and as_arrays:
+        return None
+    return FORMATS.get(bare)
+
+
+def _of_zip(path: Path) -> str | None:
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return None
+    kind = kind_of_zip(path)
+    return None if kind == "npz" else kind
+
+
+def _holds_records(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"["):
+        return True
+    return start.startswith(b"{") and start[1:].lstrip().startswith(b'"records"')
