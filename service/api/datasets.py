@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, cast
 
 from flask import Blueprint, request, url_for
 
+from service.api.multipart import MEDIA_TYPE, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.readers import ReadOptions
 from service.errors import Conflict, Invalid, MalformedRequest, NotFound, StorageFull, TooLarge, UnsupportedMediaType
@@ -21,6 +22,8 @@ UPLOADS = {
     "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output name.",
     "text/csv": "A header line, then numbers; `?target=column` names what is to be learned.",
     "application/x-npz": "`numpy.savez(file, x=..., y=...)`; for several inputs, `x.<name>`.",
+    MEDIA_TYPE: "Parts `x` and `y` (and `sample_weight`; for several inputs, `x.<name>`), each a .npy file; or one "
+    "part `file`, in any of the other forms and with its Content-Type.",
 }
 
 
@@ -45,7 +48,12 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
         # The store counts what comes, up to a limit of its own; None would mean that of all other bodies.
         request.max_content_length = sys.maxsize
         options = ReadOptions(target=tuple(query["target"]))
-        dataset = store.upload(cast(BinaryIO, request.stream), request.content_type or "", options, limit_bytes, now())
+        stream = cast(BinaryIO, request.stream)
+        if request.mimetype == MEDIA_TYPE:
+            form = Form(stream, request.mimetype_params, limit_bytes)
+            dataset = store.upload_parts(form.parts(), options, limit_bytes, now())
+        else:
+            dataset = store.upload(stream, request.content_type or "", options, limit_bytes, now())
         return Answer(value=dataset, headers={"Location": url_for("datasets.get_dataset", dataset_id=dataset.id)})
 
     @routes.get("")

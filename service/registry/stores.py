@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from service.data.arrays import ArrayFacts
-from service.data.readers import ReadOptions, format_of, read, read_value
-from service.data.store import FileStore, content_sha256, first_rows
+from service.data.content_digest import ContentDigest
+from service.data.npy_parts import WHOLE, FilePart, check_alone
+from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
+from service.data.store import FileStore, Spooled, content_sha256, first_rows
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
 from service.registry.job import Job, Keep
@@ -21,11 +24,15 @@ from service.registry.tables import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A data set that has been read but does not exist yet; its folder goes away unless it is kept."""
+    """A data set that has been read but does not exist yet; its folder goes away unless it is kept.
+
+    `sha256` is that of the arrays, where it is known already.
+    """
 
     folder: Path
     format: str
     arrays: tuple[ArrayFacts, ...]
+    sha256: str | None = None
 
 
 class DatasetStore:
@@ -39,15 +46,20 @@ class DatasetStore:
         self, stream: BinaryIO, media_type: str, options: ReadOptions, limit_bytes: int, now: datetime
     ) -> Dataset:
         """Store what comes over `stream`; raises what `FileStore.spool` and `read` raise, and then nothing is left."""
-        spooled = self._files.spool(stream, limit_bytes)
-        try:
-            form = format_of(media_type, spooled.path)
-            with self._folder() as folder:
-                return self.keep(
-                    Draft(folder=folder, format=form, arrays=read(spooled.path, form, folder, options)), now
-                )
-        finally:
-            spooled.path.unlink(missing_ok=True)
+        return self._take_spooled(self._files.spool(stream, limit_bytes), media_type, options, now)
+
+    def upload_parts(self, parts: Iterator[FilePart], options: ReadOptions, limit_bytes: int, now: datetime) -> Dataset:
+        """Store what comes in the parts of a form: arrays, or one file that `upload` would take; raises what it does.
+
+        Besides, it raises what `parts` raises.
+        """
+        first = next(parts, None)
+        if first is not None and first.name == WHOLE:
+            return self._take_spooled(self._alone(first, parts, limit_bytes), first.media_type, options, now)
+        digest = ContentDigest()
+        with self._folder() as folder:
+            arrays = read_parts(chain([first] if first else [], parts), folder, options, digest)
+            return self.keep(Draft(folder=folder, format="npy", arrays=arrays, sha256=digest.of(arrays)), now)
 
     @contextmanager
     def draft(self, value: Any, pointer: str) -> Iterator[Draft]:
@@ -63,9 +75,10 @@ class DatasetStore:
             format=draft.format,
             rows=draft.arrays[0].rows,
             size_bytes=sum(path.stat().st_size for path in draft.folder.iterdir()),
-            sha256=content_sha256(draft.folder, draft.arrays),
+            sha256=draft.sha256 or content_sha256(draft.folder, draft.arrays),
             arrays=draft.arrays,
         )
+        self._share(draft.folder, dataset.sha256)
         self._files.publish(draft.folder, "datasets", dataset.id)
         self._datasets.add(dataset)
         return dataset
@@ -79,6 +92,32 @@ class DatasetStore:
         """Delete the row, then the files; raises Conflict while a job needs them."""
         self._datasets.delete(dataset_id)
         self._files.remove("datasets", dataset_id)
+
+    def _alone(self, part: FilePart, others: Iterator[FilePart], limit_bytes: int) -> Spooled:
+        """The part as a file, if it is the only one."""
+        spooled = self._files.spool(part.stream, limit_bytes)
+        try:
+            check_alone(others)
+        except BaseException:
+            spooled.path.unlink(missing_ok=True)
+            raise
+        return spooled
+
+    def _take_spooled(self, spooled: Spooled, media_type: str, options: ReadOptions, now: datetime) -> Dataset:
+        digest = ContentDigest()
+        try:
+            form = format_of(media_type, spooled.path)
+            with self._folder() as folder:
+                arrays = read(spooled.path, form, folder, options, digest)
+                return self.keep(Draft(folder=folder, format=form, arrays=arrays, sha256=digest.of(arrays)), now)
+        finally:
+            spooled.path.unlink(missing_ok=True)
+
+    def _share(self, folder: Path, sha256: str) -> None:
+        """Keep once what a data set has in common with one that is stored already."""
+        twin = self._datasets.twin(sha256)
+        if twin is not None:
+            self._files.share(folder, self._files.dataset(twin))
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

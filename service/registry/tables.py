@@ -93,6 +93,8 @@ datasets = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("arrays", _Json, nullable=False),
+    # Those of the same content share their files.
+    Index(None, "sha256"),
 )
 
 # A job keeps the names of its data sets and its versions after those are deleted, so these are no foreign keys.
