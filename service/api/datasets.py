@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 from flask import Blueprint, request, url_for
 
 from service.api.hang_up import client_is_gone
+from service.api.multipart import MEDIA_TYPE, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.readers import ReadOptions
 from service.data.table_readers import TableOptions
@@ -42,6 +43,8 @@ UPLOADS = {
     "application/zip": "PNG or JPEG images, or one CSV file a sequence, in folders that name their labels: a table. Or "
     "NumPy's .npz: arrays.",
     "application/x-npz": "`numpy.savez(file, x=..., y=...)`; for several inputs, `x.<name>`.",
+    MEDIA_TYPE: "Parts `x` and `y` (and `sample_weight`; for several inputs, `x.<name>`), each a .npy file; or one "
+    "part `file`, in any of the other forms and with its Content-Type.",
 }
 
 
@@ -70,8 +73,13 @@ def blueprint(
         """
         # The store counts what comes, up to a limit of its own; None would mean that of all other bodies.
         request.max_content_length = sys.maxsize
-        stream, media_type = cast(BinaryIO, request.stream), request.content_type or ""
-        dataset = uploads.take(stream, media_type, _options(query), limit_bytes, now, client_is_gone())
+        stream, options = cast(BinaryIO, request.stream), _options(query)
+        if request.mimetype == MEDIA_TYPE:
+            parts = Form(stream, request.mimetype_params, limit_bytes).parts()
+            dataset = uploads.take_parts(parts, options, limit_bytes, now, client_is_gone())
+        else:
+            media_type = request.content_type or ""
+            dataset = uploads.take(stream, media_type, options, limit_bytes, now, client_is_gone())
         return Answer(value=dataset, headers={"Location": url_for("datasets.get_dataset", dataset_id=dataset.id)})
 
     @routes.get("")

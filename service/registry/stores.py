@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from service.data.arrays import ArrayFacts
-from service.data.readers import ReadOptions, format_of, read, read_value
+from service.data.content_digest import ContentDigest
+from service.data.npy_parts import FilePart
+from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
 from service.data.store import FileStore, content_sha256, first_rows
 from service.data.table import ColumnFacts, first_records
 from service.registry.datasets import Dataset, Datasets
@@ -24,15 +26,16 @@ from service.registry.tables import Status
 class Draft:
     """A data set that has been read but does not exist yet; its folder goes away unless it is kept.
 
-    A table has `columns`, and with them what its reader knows of it: the other three.
+    `sha256` is that of what it holds, where that is known already. A table has `columns`, and with them what its reader
+    knows of it: the other two.
     """
 
     folder: Path
     format: str
     arrays: tuple[ArrayFacts, ...]
+    sha256: str | None = None
     columns: tuple[ColumnFacts, ...] = ()
     rows: int = 0
-    sha256: str = ""
     profile: dict[str, Any] | None = None
 
 
@@ -45,9 +48,17 @@ class DatasetStore:
 
     def read(self, file: Path, media_type: str, options: ReadOptions, now: datetime) -> Dataset:
         """Store the arrays of a file; raises what `format_of` and `read` raise, and then nothing is left."""
-        form = format_of(media_type, file)
+        form, digest = format_of(media_type, file), ContentDigest()
         with self._folder() as folder:
-            return self.keep(Draft(folder=folder, format=form, arrays=read(file, form, folder, options)), now)
+            arrays = read(file, form, folder, options, digest)
+            return self.keep(Draft(folder=folder, format=form, arrays=arrays, sha256=digest.of(arrays)), now)
+
+    def read_parts(self, parts: Iterator[FilePart], options: ReadOptions, now: datetime) -> Dataset:
+        """Store the arrays that come in the parts of a form; raises what `read_parts` and `parts` raise."""
+        digest = ContentDigest()
+        with self._folder() as folder:
+            arrays = read_parts(parts, folder, options, digest)
+            return self.keep(Draft(folder=folder, format="npy", arrays=arrays, sha256=digest.of(arrays)), now)
 
     @contextmanager
     def draft(self, value: Any, pointer: str) -> Iterator[Draft]:
@@ -63,10 +74,11 @@ class DatasetStore:
             format=draft.format,
             rows=draft.rows if draft.columns else draft.arrays[0].rows,
             size_bytes=sum(path.stat().st_size for path in draft.folder.iterdir()),
-            sha256=draft.sha256 if draft.columns else content_sha256(draft.folder, draft.arrays),
+            sha256=draft.sha256 or content_sha256(draft.folder, draft.arrays),
             arrays=draft.arrays,
             columns=draft.columns,
         )
+        self._share(draft.folder, dataset.sha256)
         self._files.publish(draft.folder, "datasets", dataset.id)
         self._datasets.add(dataset, draft.profile)
         return dataset
@@ -82,6 +94,12 @@ class DatasetStore:
         """Delete the row, then the files; raises Conflict while a job needs them."""
         self._datasets.delete(dataset_id)
         self._files.remove("datasets", dataset_id)
+
+    def _share(self, folder: Path, sha256: str) -> None:
+        """Keep once what a data set has in common with one that is stored already."""
+        twin = self._datasets.twin(sha256)
+        if twin is not None:
+            self._files.share(folder, self._files.dataset(twin))
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -7,13 +7,15 @@ columns mean, later, is an errand too.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from service.data.array_writer import escape
-from service.data.store import FileStore
+from service.data.npy_parts import WHOLE, FilePart, check_alone
+from service.data.store import FileStore, Spooled
 from service.data.table import ColumnFacts, Kind, possible_kinds
 from service.data.table_choice import table_format
 from service.data.table_readers import TableOptions
@@ -48,15 +50,24 @@ class Uploads:
 
         With a target in the options, a CSV file is arrays of numbers.
         """
-        spooled = self._files.spool(stream, limit_bytes)
-        try:
-            form = table_format(media_type, spooled.path, as_arrays=bool(options.limits.target))
-            if form is None:
-                return self._store.read(spooled.path, media_type, options.limits, now())
-            with self._table(spooled.path, form, options, is_gone) as draft:
-                return self._store.keep(draft, now())
-        finally:
-            spooled.path.unlink(missing_ok=True)
+        return self._take_spooled(self._files.spool(stream, limit_bytes), media_type, options, now, is_gone)
+
+    def take_parts(
+        self,
+        parts: Iterator[FilePart],
+        options: TableOptions,
+        limit_bytes: int,
+        now: Callable[[], datetime],
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> Dataset:
+        """Store what comes in the parts of a form: arrays, or one file that `take` would take; raises what it does.
+
+        Besides, it raises what `parts` raises.
+        """
+        first = next(parts, None)
+        if first is not None and first.name == WHOLE:
+            return self._take_spooled(self._alone(first, parts, limit_bytes), first.media_type, options, now, is_gone)
+        return self._store.read_parts(chain([first] if first else [], parts), options.limits, now())
 
     @contextmanager
     def records(self, records: Any, pointer: str, is_gone: Callable[[], bool] = lambda: False) -> Iterator[Draft]:
@@ -86,6 +97,33 @@ class Uploads:
         made = self._errands.run("profile", {"folder": str(folder), "kinds": given}, is_gone)
         self._datasets.change_columns(dataset_id, _columns(made), made["profile"])
         return self._datasets.get(dataset_id)
+
+    def _alone(self, part: FilePart, others: Iterator[FilePart], limit_bytes: int) -> Spooled:
+        """The part as a file, if it is the only one."""
+        spooled = self._files.spool(part.stream, limit_bytes)
+        try:
+            check_alone(others)
+        except BaseException:
+            spooled.path.unlink(missing_ok=True)
+            raise
+        return spooled
+
+    def _take_spooled(
+        self,
+        spooled: Spooled,
+        media_type: str,
+        options: TableOptions,
+        now: Callable[[], datetime],
+        is_gone: Callable[[], bool],
+    ) -> Dataset:
+        try:
+            form = table_format(media_type, spooled.path, as_arrays=bool(options.limits.target))
+            if form is None:
+                return self._store.read(spooled.path, media_type, options.limits, now())
+            with self._table(spooled.path, form, options, is_gone) as draft:
+                return self._store.keep(draft, now())
+        finally:
+            spooled.path.unlink(missing_ok=True)
 
     @contextmanager
     def _table(self, file: Path, form: str, options: TableOptions, is_gone: Callable[[], bool]) -> Iterator[Draft]:
