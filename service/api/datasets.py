@@ -31,10 +31,10 @@ from service.training.uploads import Uploads
 
 EXAMPLE = {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
 UPLOADS = {
-    "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output name; "
-    "or `records`, a list of objects: a table.",
-    "text/csv": "A header line, then records: a table. With `?target=column` all cells must be numbers, and the columns "
-    "that are not named become `x`, the others `y`: arrays.",
+    "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output name; or "
+    "`records`, a list of objects: a table.",
+    "text/csv": "A header line, then records: a table. With `?target=column`, which needs numbers in all cells: arrays, "
+    "the named columns as `y` and all others as `x`.",
     "text/tab-separated-values": "The same with tabs: a table.",
     "application/x-ndjson": "An object on each line: a table.",
     "application/vnd.apache.parquet": "A table.",
@@ -130,7 +130,7 @@ def blueprint(
         )
     )
     def put_dataset_schema(dataset_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Columns that are not named keep their kind. The profile is made anew; jobs that were submitted keep theirs."""
+        """Columns that are not named keep their kind. The profile is made anew; what was submitted stays as it was."""
         return _schema(uploads.change_kinds(dataset_id, body["columns"], client_is_gone()))
 
     @routes.delete("/<dataset_id>")

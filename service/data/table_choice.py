@@ -6,6 +6,8 @@ from typing import Final
 from service.data.image_archive import kind_of_zip
 from service.data.table_readers import FORMATS
 
+#: How files begin that say what they are.
+_MAGIC: Final = {b"PAR1": "parquet", b"ARROW1": "arrow"}
 #: How a JSON body begins that is a table: an object whose first key is `records`, or a list.
 _START_BYTES: Final = 4096
 
@@ -17,7 +19,7 @@ def table_format(media_type: str, path: Path, *, as_arrays: bool) -> str | None:
     """
     bare = media_type.partition(";")[0].strip().lower()
     if bare in ("application/zip", "application/octet-stream"):
-        return _of_zip(path)
+        return _by_content(path)
     if bare == "application/json":
         return "json" if _holds_records(path) else None
     if bare == "text/csv" and as_arrays:
@@ -25,10 +27,11 @@ def table_format(media_type: str, path: Path, *, as_arrays: bool) -> str | None:
     return FORMATS.get(bare)
 
 
-def _of_zip(path: Path) -> str | None:
+def _by_content(path: Path) -> str | None:
     with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            return None
+        start = file.read(8)
+    if not start.startswith(b"PK"):
+        return next((form for magic, form in _MAGIC.items() if start.startswith(magic)), None)
     kind = kind_of_zip(path)
     return None if kind == "npz" else kind
 

@@ -1,10 +1,10 @@
 """What the two ends of an errand say to each other: this file is their whole protocol.
 
-An errand is a short piece of work that a web process asks for: with TensorFlow, or with a client's file. The connection is a Unix socket; each
-message is a JSON object on a line of its own. The web process says `{"kind": ..., "request": {...}}`. The supervisor
-says `{"begun": true}` as soon as it has seen the connection, and gives it to a child. The child answers last, with
-`{"result": {...}}` or `{"problem": {...}}`; where it could not, the supervisor says the problem for it. Nothing is
-ever pickled.
+An errand is a short piece of work that a web process asks for: with TensorFlow, or with a client's file. The connection
+is a Unix socket; each message is a JSON object on a line of its own. The web process says `{"kind": ..., "request":
+{...}}`. The supervisor says `{"begun": true}` as soon as it has seen the connection, and gives it to a child. The child
+answers last, with `{"result": {...}}` or `{"problem": {...}}`; where it could not, the supervisor says the problem for
+it. Nothing is ever pickled.
 """
 
 import select

@@ -1,7 +1,7 @@
 """What happens between a POST and a queued job: every check, the plan, and only then anything that lasts.
 
-submit -> GivenData.open (find the data set, or read inline data into a draft) -> _check (find the version to start from,
-fit a table's features, write out what was left to kerasd) -> keep the draft, queue the job
+submit -> GivenData.open (find the data set, or read inline data into a draft) -> _check (find the version to start
+from, fit a table's features, write out what was left to kerasd) -> keep the draft, queue the job
 """
 
 import secrets
