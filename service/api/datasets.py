@@ -31,10 +31,10 @@ from service.training.uploads import Uploads
 
 EXAMPLE = {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
 UPLOADS = {
-    "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output name; or "
-    "`records`, a list of objects: a table.",
-    "text/csv": "A header line, then records: a table. With `?target=column`, which needs numbers in all cells: arrays, "
-    "the named columns as `y` and all others as `x`.",
+    "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output "
+    "name; or `records`, a list of objects: a table.",
+    "text/csv": "A header line, then records: a table. With `?target=column`, which needs numbers in all cells: "
+    "arrays, the named columns as `y` and all others as `x`.",
     "text/tab-separated-values": "The same with tabs: a table.",
     "application/x-ndjson": "An object on each line: a table.",
     "application/vnd.apache.parquet": "A table.",

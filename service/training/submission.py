@@ -18,7 +18,7 @@ from service.architecture.network import Plan
 from service.architecture.plan import Limits, make_plan, memory_estimate, summary
 from service.data.arrays import ArrayFacts
 from service.errors import Fault, Invalid
-from service.features.request import request_of
+from service.features.written import request_of
 from service.registry.job import Execution, Job, NewJob
 from service.registry.jobs import Jobs
 from service.registry.models import Models, Version

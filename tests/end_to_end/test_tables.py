@@ -197,7 +197,7 @@ def test_a_long_table_of_steps_becomes_sequences(service: Service) -> None:
 
 
 def test_what_is_wrong_with_records_is_said_where_it_is(service: Service) -> None:
-    """A new category, a missing column, a text for a number and a column that nobody knows: all at once, with places."""
+    """A new category, a missing column, a text for a number and an unknown column: all at once, with places."""
     service.train(
         model="strict",
         data={"records": PEOPLE[:100]},
