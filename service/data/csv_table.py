@@ -26,7 +26,7 @@ class NotNumbers(ValueError):
     """The rows are not numbers all through; its text is what the parser says of it."""
 
 
-def read_names(file: BinaryIO) -> list[str]:
+def read_names(file: BinaryIO, delimiter: str = ",") -> list[str]:
     """The column names of the first line, which is where `file` stands; raise Invalid if they cannot be names."""
     line = file.readline(MAX_LINE_BYTES)
     try:
@@ -34,7 +34,7 @@ def read_names(file: BinaryIO) -> list[str]:
     except UnicodeDecodeError as error:
         raise _not_utf8(error.start) from error
     try:
-        names = [name.strip() for name in next(csv.reader([text]), [])]
+        names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
     except csv.Error as error:
         _refuse(
             "", f"The header cannot be split into names ({error}); end lines with LF or CR LF, and correct its quotes."
@@ -52,7 +52,7 @@ def block_bytes(width: int) -> int:
     return _BLOCK_BYTES if width < _WIDE else 8 * _BLOCK_BYTES
 
 
-def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]]:
+def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterator[np.ndarray[Any, Any]]:
     """Give the rows below the header of a file or of its content, (rows, width) in float64, a block at a time.
 
     Raises NotNumbers where a cell is no finite number, or a row has another width: `cell_faults` says where then.
@@ -66,6 +66,7 @@ def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]
         batches = arrow_csv.open_csv(
             source if isinstance(source, Path) else pyarrow.BufferReader(source),
             read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1, block_size=block_bytes(width)),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pyarrow.float64()), null_values=[], strings_can_be_null=False
             ),
@@ -89,7 +90,9 @@ def _finite_rows(batch: Any) -> np.ndarray[Any, Any]:
     return rows
 
 
-def cell_faults(file: BinaryIO, header: list[str], skip: int = 0, most: int | None = None) -> Iterator[Fault]:
+def cell_faults(
+    file: BinaryIO, header: list[str], skip: int = 0, most: int | None = None, delimiter: str = ","
+) -> Iterator[Fault]:
     """Yield what is wrong, cell by cell, once the fast pass has shown that something is; from the file's beginning.
 
     The first `skip` rows are known to be good, and of the others no more than `most` are looked at. The JSON Pointers
@@ -97,7 +100,7 @@ def cell_faults(file: BinaryIO, header: list[str], skip: int = 0, most: int | No
     """
     lines = _lines(file)
     next(lines)
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, delimiter=delimiter)
     try:
         yield from _record_faults(reader, header, skip, most)
     except csv.Error as error:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+import numpy as np
+
 from service.data.array_writer import ReadOptions
 from service.errors import TooLarge
 
@@ -189,6 +191,16 @@ def arrow_of(stored: Type, channels: int = 1) -> pa.DataType:
         "image": pa.binary(),
         "sequence": pa.list_(pa.list_(pa.float32(), channels)),
     }[stored]
+
+
+def sequence_array(steps: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> pa.Array:
+    """A column of sequences: of `steps`, (steps, channels), row n has those from `offsets[n]` to `offsets[n + 1]`."""
+    import pyarrow as pa
+
+    kind = arrow_of("sequence", steps.shape[1])
+    flat = pa.array(np.ascontiguousarray(steps, np.float32).reshape(-1))
+    values = pa.FixedSizeListArray.from_arrays(flat, type=kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=kind)
 
 
 def _plain(value: Any) -> Any:

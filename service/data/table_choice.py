@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from service.data.image_archive import kind_of_zip
+from service.data.members import kind_of_zip
 from service.data.table_readers import FORMATS
 
 #: How files begin that say what they are.

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from service.data.array_writer import ReadOptions
+from service.data.image_archive import read_image_archive
+from service.data.sequence_archive import read_sequence_archive
 from service.data.table import FILENAME
 
 #: Texts that stand for a value that is not there.
@@ -42,6 +44,12 @@ class TableOptions:
 
 #: A reader writes the table of a file into a folder.
 Reader = Callable[[Path, Path, TableOptions], None]
+
+#: What reads each format.
+READERS: Final[dict[str, Reader]] = {
+    "images": read_image_archive,
+    "sequences": read_sequence_archive,
+}
 
 
 def table_sha256(folder: Path) -> str:
