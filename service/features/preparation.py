@@ -240,6 +240,12 @@ class Preparation:
     ignored: tuple[str, ...] = ()
 
     @cached_property
+    def columns(self) -> frozenset[str]:
+        """Every column that a record may have."""
+        features, targets = (one.column for one in self.features), (one.column for one in self.targets)
+        return frozenset((*features, *targets, *self.ignored))
+
+    @cached_property
     def inputs(self) -> tuple[InputFacts, ...]:
         """The network's inputs, in their order: numbers, categories, then those of single features."""
         numbers = [one for one in self.features if isinstance(one, Number | Date)]
