@@ -1,7 +1,7 @@
 """What a network's outputs say of a preparation's targets: labels with their probabilities, and quantities.
 
-A target is answered by rows, as JSON lists them; by columns, as JSON does where columns came; or as a flat table, for CSV
-and Arrow. Numbers stay NumPy's, so that float32 is written in its short form, and what is not finite as null.
+A target is answered by rows, as JSON lists them; by columns, as JSON does where columns came; or as a flat table, for
+CSV and Arrow. Numbers stay NumPy's, so that float32 is written in its short form, and what is not finite as null.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,7 @@ def labelled(outputs: Mapping[str, Array], preparation: Preparation, logits: Log
     number of labels `{"labels", "probabilities"}`, and steps in time are an array. The label of a row whose numbers are
     not finite is None.
     """
-    answers = {
-        target.column: _rows(target, array) for target, array in _by_target(outputs, preparation, logits or {})
-    }
+    answers = {target.column: _rows(target, array) for target, array in _by_target(outputs, preparation, logits or {})}
     if len(answers) == 1:
         return next(iter(answers.values()))
     return [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
@@ -59,6 +57,22 @@ def tabulated(outputs: Mapping[str, Array], preparation: Preparation, logits: Lo
         table.update({f"{prefix}{name}": column for name, column in flat.items()})
         table.update({f"{prefix}probability_{label}": column for label, column in probabilities.items()})
     return table
+
+
+def labels_of_numbers(preparation: Preparation, places: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """What the numbers of each output are the probabilities of, one after another; `places` is how many it has a row.
+
+    Outputs of quantities are left out.
+    """
+    targets = preparation.targets
+    named = {target.slug: target for target in targets} if len(targets) > 1 else {next(iter(places)): targets[0]}
+    found = {}
+    for name, target in named.items():
+        if target.task is Task.BINARY and places[name] == 1:
+            found[name] = target.labels[1:]
+        elif 0 < len(target.labels) <= places[name]:
+            found[name] = target.labels
+    return found
 
 
 def joined(labels: list[str], target: Target) -> str:
@@ -127,7 +141,7 @@ def _columns(target: Target, array: Array) -> Any:
 
 
 def _one_label(target: Target, probabilities: Array) -> dict[str, Any]:
-    finite = np.isfinite(probabilities).all(axis=1)
+    finite: Any = np.isfinite(probabilities).all(axis=1)
     best = probabilities.argmax(axis=1)
     labels = [target.labels[place] for place in best.tolist()]
     if not finite.all():
@@ -137,8 +151,8 @@ def _one_label(target: Target, probabilities: Array) -> dict[str, Any]:
 
 
 def _several_labels(target: Target, probabilities: Array) -> dict[str, Any]:
-    chosen = (probabilities > THRESHOLD).tolist()
-    labels = [[label for label, true in zip(target.labels, row, strict=True) if true] for row in chosen]
+    chosen = np.greater(probabilities, THRESHOLD)
+    labels = [[label for label, true in zip(target.labels, row, strict=True) if true] for row in chosen.tolist()]
     return {"labels": labels, "probabilities": _by_label(target, probabilities)}
 
 

@@ -17,7 +17,7 @@ from service.features.answer import Logits, joined, tabulated
 from service.features.preparation import Category, Feature, Preparation, Task
 from service.features.preparation import Sequence as Steps
 from service.inference.arrow_tables import as_lists, is_numbers, read_table, stream_in, written
-from service.inference.records import check_rows, column_faults, encoded, read_rows, refusal
+from service.inference.records import check_rows, column_faults, encoded, records_of, refusal
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -40,24 +40,6 @@ def read_csv(content: bytes, preparation: Preparation) -> Arrays:
         return encoded(_CsvRecords(header, rows, preparation), preparation, _place)
     except Invalid as error:
         raise refusal([_with_line(fault, lines) for fault in error.faults], preparation) from error
-
-
-def read_lines(content: bytes, preparation: Preparation) -> Arrays:
-    """Do the same for JSON lines, a record each."""
-    return read_rows(json_lines(content), preparation, "")
-
-
-def json_lines(content: bytes) -> list[Any]:
-    """The values of JSON lines, empty ones passed over; raises MalformedRequest where a line is no JSON."""
-    values = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            try:
-                values.append(orjson.loads(line))
-            except orjson.JSONDecodeError as error:
-                detail = f"Line {number} is not JSON: {error.msg} at column {error.colno}. Send one value a line."
-                raise MalformedRequest(detail, [Fault(pointer=f"/{len(values)}", detail=detail)]) from error
-    return values
 
 
 def read_stream(content: bytes, preparation: Preparation, limit_bytes: int) -> Arrays:
@@ -103,7 +85,7 @@ def write_file(outputs: Mapping[str, Array], preparation: Preparation, logits: L
     return written(pyarrow.ipc.new_file, _arrow(tabulated(outputs, preparation, logits)))
 
 
-class _CsvRecords(Sequence[Any]):
+class _CsvRecords:
     """Records of rows of texts, in which some texts stand for no value."""
 
     def __init__(self, header: list[str], rows: list[list[str]], preparation: Preparation) -> None:
@@ -114,14 +96,14 @@ class _CsvRecords(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, part: Any) -> Any:
+    def __getitem__(self, part: slice) -> list[Any]:
         names = [self._header[place] for place, _ in self._readers]
         rows = self._rows[part]
         columns = [[read(row[place]) for row in rows] for place, read in self._readers]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if columns else [{}] * len(rows)
+        return records_of(names, columns, len(rows))
 
 
-class _ArrowRecords(Sequence[Any]):
+class _ArrowRecords:
     """Records of an Arrow table, made as they are asked for."""
 
     def __init__(self, table: Any) -> None:
@@ -130,12 +112,12 @@ class _ArrowRecords(Sequence[Any]):
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    def __getitem__(self, part: slice) -> Any:
+    def __getitem__(self, part: slice) -> list[Any]:
         first, last, _ = part.indices(len(self))
         rows = self._table.slice(first, last - first)
         names = rows.schema.names
         columns = [_values(rows.column(place)) for place in range(len(names))]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if names else [{}] * len(rows)
+        return records_of(names, columns, last - first)
 
 
 def _place(row: int, column: str | None) -> str:

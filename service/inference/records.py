@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import orjson
@@ -32,6 +32,14 @@ ROWS_AT_ONCE: Final = 1024
 MAX_INPUT_BYTES: Final = 2**29
 #: A longer example than this says less than a few words.
 _LONGEST_EXAMPLE: Final = 1000
+
+
+class Records(Protocol):
+    """Records that can be made some at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Sequence[Any]: ...
 
 
 class RecordReader:
@@ -115,7 +123,7 @@ def read_split(value: object, preparation: Preparation, pointer: str = "/datafra
     return encoded(_Cells(names, rows), preparation, _in_cells(f"{pointer}/data", names))
 
 
-def encoded(records: Sequence[Any], preparation: Preparation, place: Place) -> Arrays:
+def encoded(records: Records, preparation: Preparation, place: Place) -> Arrays:
     """Encode records, which are made as they are asked for; raises Invalid with where the faults are."""
     check_rows(len(records), preparation)
     if len(records) <= ROWS_AT_ONCE:
@@ -125,6 +133,13 @@ def encoded(records: Sequence[Any], preparation: Preparation, place: Place) -> A
         for first in range(0, len(records), ROWS_AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def records_of(names: Sequence[str], columns: Sequence[Sequence[Any]], rows: int) -> list[Any]:
+    """Records of columns of one length; without columns, so many empty ones."""
+    if not columns:
+        return [{}] * rows
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def check_rows(rows: int, preparation: Preparation) -> None:
@@ -143,7 +158,8 @@ def check_rows(rows: int, preparation: Preparation) -> None:
 def column_faults(names: Sequence[str], preparation: Preparation) -> Iterator[tuple[str, str]]:
     """Columns that a table should not have, has twice, or lacks: each one's name, and what is wrong, said once."""
     due = [feature.column for feature in preparation.features]
-    lacking = [feature.column for feature in preparation.features if _is_needed(feature) and feature.column not in names]
+    needed = [feature.column for feature in preparation.features if _is_needed(feature)]
+    lacking = [name for name in needed if name not in names]
     for name, count in Counter(names).items():
         if name not in preparation.columns:
             hint = similar(name, lacking) or similar(name, due)
@@ -152,17 +168,19 @@ def column_faults(names: Sequence[str], preparation: Preparation) -> Iterator[tu
         elif count > 1:
             yield name, f"The column {name[:60]!r} came {count} times; send it once."
     for name in lacking:
-        yield name, f"The column {name[:60]!r} is missing, and the model was trained without missing values in it. Add it."
+        detail = f"The column {name[:60]!r} is missing, and the model was trained without missing values in it."
+        yield name, f"{detail} Add it."
 
 
 def refusal(faults: Iterable[Fault], preparation: Preparation) -> Invalid:
     """The error for records that do not fit, with the first fault and a record that fits in its sentence."""
-    kept = list(faults)[: FaultList.LIMIT]
+    kept = list(faults)[: FaultList.LIMIT + 1]
     first = kept[0]
     where = f"the first fault is at {first.pointer}: " if first.pointer else ""
     example = json.dumps(example_record(preparation), ensure_ascii=False)
     valid = f" A valid record is {example}." if len(example) <= _LONGEST_EXAMPLE else ""
-    return Invalid(f"The records do not fit the columns that the model was trained on; {where}{first.detail}{valid}", kept)
+    came = "The records do not fit the columns that the model was trained on"
+    return Invalid(f"{came}; {where}{first.detail}{valid}", kept)
 
 
 def _is_needed(feature: Feature) -> bool:
@@ -190,7 +208,7 @@ class _Placed(FaultList):
         super().add(self._place(self._first + int(row), name), detail)
 
 
-class _Columns(Sequence[Any]):
+class _Columns:
     """Records of columns of one length."""
 
     def __init__(self, columns: Mapping[str, list[Any]]) -> None:
@@ -199,13 +217,13 @@ class _Columns(Sequence[Any]):
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
 
-    def __getitem__(self, part: Any) -> Any:
-        names = list(self._columns)
-        rows = zip(*(column[part] for column in self._columns.values()), strict=True)
-        return [dict(zip(names, row, strict=True)) for row in rows]
+    def __getitem__(self, part: slice) -> list[Any]:
+        first, last, _ = part.indices(len(self))
+        columns = [column[part] for column in self._columns.values()]
+        return records_of(list(self._columns), columns, last - first)
 
 
-class _Cells(Sequence[Any]):
+class _Cells:
     """Records of rows of cells under the columns' names."""
 
     def __init__(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -214,7 +232,7 @@ class _Cells(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, part: Any) -> Any:
+    def __getitem__(self, part: slice) -> list[Any]:
         return [dict(zip(self._names, row, strict=True)) for row in self._rows[part]]
 
 
