@@ -7,15 +7,15 @@ from typing import Any
 from service.architecture.graph import read_architecture
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
-from service.features.design import Design, design, design_for_arrays
+from service.features.design import VALIDATION, Design, design, design_for_arrays
 from service.features.network import tensors, with_features
 from service.features.preparation import Preparation
 from service.training.preparations import Asked, Prepared
 
 #: In the place of an architecture, it leaves the network to kerasd.
 AUTO = "auto"
-#: What a table is split by where kerasd chooses the network, which stops early.
-_AUTO_SPLIT = {"validation": 0.2}
+#: What a table is split by where kerasd chooses the network, which stops early; by which rule depends on the target.
+_AUTO_SPLIT = {"validation": VALIDATION}
 _VALIDATING = ("validation_split", "validation_data")
 
 
@@ -57,7 +57,7 @@ def write_out(
     """
     full = replace(said, notes=() if prepared is None else prepared.notes)
     if said.architecture == AUTO:
-        designed = _designed(prepared, arrays, faults)
+        designed = _designed(prepared, arrays, said.fit, faults)
         if designed is None:
             return None
         full = _chosen(full, designed, is_table=prepared is not None)
@@ -78,16 +78,21 @@ def _chosen(said: Wording, designed: Design, *, is_table: bool) -> Wording:
     )
 
 
-def _designed(prepared: Prepared | None, arrays: Sequence[ArrayFacts], faults: list[Fault]) -> Design | None:
+def _designed(
+    prepared: Prepared | None, arrays: Sequence[ArrayFacts], fit: dict[str, Any], faults: list[Fault]
+) -> Design | None:
+    validates = any(fit.get(name) for name in _VALIDATING)
     if prepared is not None:
         preparation = prepared.preparation
-        return design(tensors(preparation), preparation.targets, preparation.rows[0])
+        held_out = preparation.rows[1] > 0
+        rows = preparation.rows[0]
+        return design(tensors(preparation), preparation.targets, rows, validates=validates or held_out)
     if not arrays:
         detail = 'architecture is "auto", and there are no data to choose one for. Name a data set, or send data.'
         faults.append(Fault(pointer="/architecture", detail=detail))
         return None
     x, y = ([facts for facts in arrays if facts.part == part] for part in ("x", "y"))
-    return design_for_arrays(x, y)
+    return design_for_arrays(x, y, validates=validates)
 
 
 def _joined(chosen: dict[str, Any], said: dict[str, Any], *, is_table: bool) -> dict[str, Any]:
