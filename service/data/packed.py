@@ -1,4 +1,4 @@
-"""Gzip and Zstandard around an upload: known by their first bytes, and unpacked as a stream, never further than allowed.
+"""Gzip and Zstandard around an upload: known by the first bytes, and unpacked as a stream, never further than allowed.
 
 Both may hold several members one after the other, as `cat a.gz b.gz` makes them. A zstd frame may ask for a window of
 128 MiB at most.
