@@ -127,6 +127,14 @@ def test_animations_are_images() -> None:
     assert wrong_image(file.getvalue()) is None
 
 
+def test_photographs_of_several_pictures_are_images() -> None:
+    """What many telephones write is a JPEG with a preview behind it, and counts with its first picture."""
+    file = io.BytesIO()
+    frames = [Image.effect_noise((8, 8), 90).convert("RGB") for _ in range(2)]
+    frames[0].save(file, "MPO", save_all=True, append_images=frames[1:])
+    assert wrong_image(file.getvalue()) is None
+
+
 def test_odd_remarks_in_an_image_are_no_fault() -> None:
     """A damaged EXIF block says nothing of the pixels."""
     assert wrong_image(image((8, 8), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01broken")) is None
