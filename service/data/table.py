@@ -120,6 +120,11 @@ def batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.R
             yield batch if columns is None else batch.select(list(columns))
 
 
+def row_count(folder: Path) -> int:
+    """How many rows a stored table has; their values are not read."""
+    return sum(batch.num_rows for batch in batches(folder))
+
+
 def stored_types(folder: Path) -> dict[str, Type]:
     """The columns of a stored table with their types, in order."""
     import pyarrow as pa
