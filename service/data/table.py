@@ -135,11 +135,6 @@ def possible_kinds(stored: Type) -> tuple[Kind, ...]:
     return (Kind.NUMERIC, Kind.CATEGORY)
 
 
-def count_rows(folder: Path) -> int:
-    """How many rows a stored table has."""
-    return sum(batch.num_rows for batch in batches(folder))
-
-
 def first_records(folder: Path, limit: int) -> list[dict[str, Any]]:
     """The first `limit` rows as JSON has them: times in ISO 8601, images in Base64, missing values as null."""
     records: list[dict[str, Any]] = []
@@ -148,6 +143,11 @@ def first_records(folder: Path, limit: int) -> list[dict[str, Any]]:
         if len(records) >= limit:
             break
     return [{name: _plain(value) for name, value in record.items()} for record in records]
+
+
+def row_count(folder: Path) -> int:
+    """How many rows a stored table has; their values are not read."""
+    return sum(batch.num_rows for batch in batches(folder))
 
 
 def stored_types(folder: Path) -> dict[str, Type]:

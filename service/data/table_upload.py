@@ -7,7 +7,7 @@ from typing import Any
 from service.data.profile import profile_table
 from service.data.sequence_table import group_sequences
 from service.data.store import storage_full
-from service.data.table import ColumnFacts, Kind, count_rows
+from service.data.table import ColumnFacts, Kind, row_count
 from service.data.table_readers import READERS, TableOptions, table_sha256
 from service.errors import Fault, Invalid
 
@@ -23,7 +23,7 @@ def read_table(request: dict[str, Any]) -> dict[str, Any]:
         READERS[request["format"]](Path(request["file"]), folder, options)
         if options.sequence is not None:
             group_sequences(folder, options)
-    rows = count_rows(folder)
+    rows = row_count(folder)
     if not rows:
         detail = "The data have no rows; at least one was expected. Send one or more."
         raise Invalid(detail, [Fault(pointer="", detail=detail)])
