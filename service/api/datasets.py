@@ -11,7 +11,7 @@ from service.api.hang_up import client_is_gone
 from service.api.multipart import MEDIA_TYPE, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.readers import ReadOptions
-from service.data.table_readers import TableOptions
+from service.data.table_readers import NULLS, TableOptions
 from service.errors import (
     Conflict,
     Invalid,
@@ -144,8 +144,8 @@ def blueprint(
 
 def _options(query: dict[str, Any]) -> TableOptions:
     chosen = {name: query[name] for name in ("delimiter", "sequence", "time", "window", "horizon", "stride")}
-    nulls = {} if query["null"] is None else {"nulls": tuple(query["null"])}
-    return TableOptions(limits=ReadOptions(target=tuple(query["target"])), **chosen, **nulls)
+    nulls = NULLS if query["null"] is None else tuple(query["null"])
+    return TableOptions(limits=ReadOptions(target=tuple(query["target"])), nulls=nulls, **chosen)
 
 
 def _schema(dataset: Dataset) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from service.errors import KerasdError
 from service.features.preparation import Preparation
-from service.features.write import write_all, write_arrays
+from service.features.write import Written, write_all, write_arrays
 from service.training.evaluate import evaluate_version
 from service.training.messages import Assignment, StoredArrays
 
@@ -26,13 +25,15 @@ def with_arrays(assignment: Assignment) -> Assignment:
     preparation = Preparation.from_json(assignment.preparation)
     folder = assignment.work_folder / _FOLDER
     folder.mkdir()
-    train, validation, test = write_arrays(assignment.data.folder, preparation, folder)
+    written = write_arrays(assignment.data.folder, preparation, folder)
+    validation = written.validation
     if assignment.validation_data is not None:
-        own = folder / "validation_data"
-        own.mkdir()
-        validation = write_all(assignment.validation_data.folder, preparation, own)
+        validation = write_all(assignment.validation_data.folder, preparation, folder / "validation_data")
     return replace(
-        assignment, data=_stored(train), validation_data=_stored_or_none(validation), test_data=_stored_or_none(test)
+        assignment,
+        data=_stored(written.train),
+        validation_data=None if validation is None else _stored(validation),
+        test_data=None if written.test is None else _stored(written.test),
     )
 
 
@@ -69,10 +70,6 @@ def _evaluate(assignment: Assignment, test: StoredArrays) -> dict[str, Any]:
     )
 
 
-def _stored(written: tuple[Path, tuple[Any, ...]]) -> StoredArrays:
+def _stored(written: Written) -> StoredArrays:
     folder, arrays = written
     return StoredArrays(folder=folder, arrays=arrays)
-
-
-def _stored_or_none(written: tuple[Path, tuple[Any, ...]] | None) -> StoredArrays | None:
-    return None if written is None else _stored(written)
