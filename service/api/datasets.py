@@ -45,10 +45,8 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
     )
     def upload_dataset(query: dict[str, Any]) -> Answer:
         """The body is streamed to disk and read from there, so it can be far larger than memory."""
-        # The store counts what comes, up to a limit of its own; None would mean that of all other bodies.
-        request.max_content_length = sys.maxsize
         options = ReadOptions(target=tuple(query["target"]))
-        stream = cast(BinaryIO, request.stream)
+        stream = _body()
         if request.mimetype == MEDIA_TYPE:
             form = Form(stream, request.mimetype_params, limit_bytes)
             dataset = store.upload_parts(form.parts(), options, limit_bytes, now())
@@ -88,3 +86,13 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
         store.delete(dataset_id)
 
     return routes
+
+
+def _body() -> BinaryIO:
+    """The body's stream; the store counts what comes, up to a limit of its own."""
+    if request.environ.get("wsgi.input_terminated"):
+        # It ends by itself, and each stream around it would copy what it passes on.
+        return cast(BinaryIO, request.environ["wsgi.input"])
+    # None would mean the limit of all other bodies.
+    request.max_content_length = sys.maxsize
+    return cast(BinaryIO, request.stream)
