@@ -71,9 +71,7 @@ def blueprint(
 
         Text may be packed by gzip or zstd. A table is read in a process of its own, which also makes its profile.
         """
-        # The store counts what comes, up to a limit of its own; None would mean that of all other bodies.
-        request.max_content_length = sys.maxsize
-        stream, options = cast(BinaryIO, request.stream), _options(query)
+        stream, options = _body(), _options(query)
         if request.mimetype == MEDIA_TYPE:
             parts = Form(stream, request.mimetype_params, limit_bytes).parts()
             dataset = uploads.take_parts(parts, options, limit_bytes, now, client_is_gone())
@@ -140,6 +138,16 @@ def blueprint(
         store.delete(dataset_id)
 
     return routes
+
+
+def _body() -> BinaryIO:
+    """The body's stream; the store counts what comes, up to a limit of its own."""
+    if request.environ.get("wsgi.input_terminated"):
+        # It ends by itself, and each stream around it would copy what it passes on.
+        return cast(BinaryIO, request.environ["wsgi.input"])
+    # None would mean the limit of all other bodies.
+    request.max_content_length = sys.maxsize
+    return cast(BinaryIO, request.stream)
 
 
 def _options(query: dict[str, Any]) -> TableOptions:

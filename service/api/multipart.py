@@ -15,7 +15,7 @@ MEDIA_TYPE: Final = "multipart/form-data"
 #: What may stand before the first part, and what a part may say of itself.
 MAX_HEAD_BYTES: Final = 2**16
 MAX_PARTS: Final = 256
-_PIECE_BYTES: Final = 2**20
+_PIECE_BYTES: Final = 2**22
 _MAX_BOUNDARY: Final = 70
 _ADVICE: Final = "Let the client write the form: with curl, -F x=@x.npy -F y=@y.npy."
 
