@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, cast
 
 from flask import Blueprint, request, url_for
 
-from service.api.multipart import MEDIA_TYPE, Form
+from service.api.multipart import FORM, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.readers import ReadOptions
 from service.errors import Conflict, Invalid, MalformedRequest, NotFound, StorageFull, TooLarge, UnsupportedMediaType
@@ -22,8 +22,13 @@ UPLOADS = {
     "application/json": "`x` and `y` (and `sample_weight`) as arrays, or as objects of arrays by input or output name.",
     "text/csv": "A header line, then numbers; `?target=column` names what is to be learned.",
     "application/x-npz": "`numpy.savez(file, x=..., y=...)`; for several inputs, `x.<name>`.",
-    MEDIA_TYPE: "Parts `x` and `y` (and `sample_weight`; for several inputs, `x.<name>`), each a .npy file; or one "
-    "part `file`, in any of the other forms and with its Content-Type.",
+    FORM: "Files of one array each, or one file in any of the other forms.",
+}
+PARTS = {
+    "x": "`numpy.save(file, x)`; for several inputs, parts `x.<name>`.",
+    "y": "`numpy.save(file, y)`; for several outputs, parts `y.<name>`.",
+    "sample_weight": "`numpy.save(file, weights)`: one weight for each row.",
+    "file": "A whole data set in another form, with its Content-Type, and no part beside it.",
 }
 
 
@@ -39,6 +44,7 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
             status=201,
             query=schema.UploadQuery,
             uploads=UPLOADS,
+            parts=PARTS,
             example=EXAMPLE,
             raises=(MalformedRequest, Invalid, TooLarge, UnsupportedMediaType, StorageFull),
         )
@@ -47,7 +53,7 @@ def blueprint(datasets: Datasets, store: DatasetStore, limit_bytes: int, now: Ca
         """The body is streamed to disk and read from there, so it can be far larger than memory."""
         options = ReadOptions(target=tuple(query["target"]))
         stream = _body()
-        if request.mimetype == MEDIA_TYPE:
+        if request.mimetype == FORM:
             form = Form(stream, request.mimetype_params, limit_bytes)
             dataset = store.upload_parts(form.parts(), options, limit_bytes, now())
         else:
