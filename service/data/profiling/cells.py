@@ -99,7 +99,15 @@ def text_of(value: Any) -> str | None:
         if not np.isfinite(value):
             return None
         return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
-    return moment_text(np.datetime64(value, "us"))
+    return moment_text(value)
+
+
+def listed(array: pa.Array) -> list[Any]:
+    """The values of an Arrow array; moments as NumPy's, which reach further than Python's."""
+    if str(array.type) != "timestamp[us]":
+        values: list[Any] = array.to_pylist()
+        return values
+    return [None if np.isnat(moment) else moment for moment in array.to_numpy(zero_copy_only=False)]
 
 
 def moment_text(moment: np.datetime64) -> str:
@@ -180,7 +188,7 @@ def _texts(array: pa.Array, facts: ColumnFacts) -> Cells:
         values = coded.dictionary
         hashes = hashes_of_texts(values)
     else:
-        codes, values = _without_none(codes, coded.dictionary.to_pylist())
+        codes, values = _without_none(codes, listed(coded.dictionary))
         hashes = _hashes_of_values(values)
     dictionary = Dictionary(codes=codes, hashes=hashes, values=values)
     return Cells(array=array, hashes=np.append(hashes, MISSING)[codes], missing=codes < 0, dictionary=dictionary)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.data.profiling.bounds import Bounds, cut, finite
-from service.data.profiling.cells import MISSING, Cells, cells_of, filled, text_of, values_of
+from service.data.profiling.cells import MISSING, Cells, cells_of, filled, listed, text_of, values_of
 from service.data.profiling.copies import Fingerprint
 from service.data.profiling.media import Images, Steps
 from service.data.profiling.sketches import Distinct
@@ -138,8 +138,8 @@ class Column:
 
     def _note_examples(self, cells: Cells) -> None:
         if len(self.examples) < _EXAMPLES and self.facts.kind not in (Kind.IMAGE, Kind.SEQUENCE):
-            rows = np.flatnonzero(~cells.missing)[: _EXAMPLES - len(self.examples)].tolist()
-            self.examples += [cut(_text_in(cells, row)) for row in rows]
+            rows = np.flatnonzero(~cells.missing)[: _EXAMPLES - len(self.examples)]
+            self.examples += [cut(text_of(value) or "") for value in listed(cells.array.take(rows))]
 
     def _note_unparsable(self, cells: Cells, first: int) -> None:
         if cells.unparsable is None or not cells.unparsable.any():
@@ -158,7 +158,3 @@ class Column:
         rises = self._last is None or bool(values[0] > self._last)
         self._last = values[-1]
         return rises and bool((values[1:] > values[:-1]).all())
-
-
-def _text_in(cells: Cells, row: int) -> str:
-    return text_of(cells.array[row].as_py()) or ""

@@ -110,8 +110,8 @@ def _unparsable(column: Column) -> Iterator[Finding]:
         text = column.unparsable_cells[0][1]
         due = "numbers" if column.facts.kind == Kind.NUMERIC else "dates"
         message = (
-            f"{counted(column.unparsable, 'cell')} of {column.name!r} cannot be read as {due}, so that they count as "
-            f"missing; the first is {text!r}. Correct them, or say that the column is of another kind."
+            f"{counted(column.unparsable, 'cell')} of {column.name!r} cannot be read as {due}; such cells count as "
+            f"missing. The first is {text!r}. Correct them, or say that the column is of another kind."
         )
         cells = [{"row": row, "text": text} for row, text in column.unparsable_cells]
         evidence = {"count": column.unparsable, "cells": cells}
@@ -164,7 +164,7 @@ def _rare(column: Column) -> Iterator[Finding]:
     if rare:
         rows = sum(count for count, _ in rare)
         message = (
-            f"{counted(len(rare), 'category')} of {column.name!r} with fewer than {_RARE} rows each: too few to learn "
+            f"{column.name!r} has {counted(len(rare), 'category')} with fewer than {_RARE} rows: too few to learn "
             'from, and perhaps none among the rows to train with. Join them, or limit them by "max_categories".'
         )
         examples = [{"value": cut(text), "count": count} for count, text in rare[:_SHOWN]]
