@@ -65,9 +65,11 @@ def sample_rows(rows: int, most: int) -> npt.NDArray[np.int64]:
     """
     if rows <= most:
         return np.arange(rows)
-    spans = np.arange(most)
-    places = mixed(spans.astype(np.uint64)) / 2.0**64
-    return np.minimum(((spans + places) * (rows / most)).astype(np.int64), rows - 1)
+    starts = np.arange(most + 1) * rows // most
+    lengths = np.diff(starts)
+    places = mixed(np.arange(most, dtype=np.uint64)) / 2.0**64
+    sampled: npt.NDArray[np.int64] = starts[:-1] + np.minimum((places * lengths).astype(np.int64), lengths - 1)
+    return sampled
 
 
 def mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

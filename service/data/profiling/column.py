@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from service.data.profiling.bounds import Bounds, cut, finite
 from service.data.profiling.cells import MISSING, Cells, cells_of, filled, listed, text_of, values_of
-from service.data.profiling.copies import Fingerprint
+from service.data.profiling.copies import Fingerprint, RepeatedRows
 from service.data.profiling.media import Images, Steps
 from service.data.profiling.sketches import Distinct
 from service.data.profiling.summaries import Categories, Dates, Histogram, Numbers, Summary, Words
@@ -46,6 +46,8 @@ class Column:
         #: Each value is larger than the one before it, and none is missing.
         self.increasing = facts.type in ("int64", "float64", "timestamp")
         self.fingerprint = Fingerprint()
+        #: Which images are there twice; their names, in another column, can hide it from a look at whole rows.
+        self.repeated = RepeatedRows() if facts.kind == Kind.IMAGE else None
         self.sample = np.full(sampled if facts.kind == Kind.NUMERIC else 0, np.nan)
         self.summary = _SUMMARIES[facts.kind](bounds)
         self._distinct = Distinct(bounds.distinct)
@@ -88,6 +90,8 @@ class Column:
             known = cells.dictionary.hashes[cells.dictionary.hashes != MISSING]
         self._distinct.add(known)
         self.fingerprint.add(cells, salt)
+        if self.repeated is not None:
+            self.repeated.add(cells.hashes, first, ~cells.missing)
         self.summary.add(cells)
         self._note_examples(cells)
         self._note_unparsable(cells, first)

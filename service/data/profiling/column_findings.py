@@ -128,6 +128,21 @@ def _unreadable_images(column: Column) -> Iterator[Finding]:
         yield Finding(code="unreadable_images", columns=(column.name,), message=message, evidence=evidence)
 
 
+def _duplicate_images(column: Column) -> Iterator[Finding]:
+    if column.repeated is None:
+        return
+    count, pairs = column.repeated.found()
+    if count:
+        share = column.repeated.share
+        about, total = "" if share == 1 else "About ", round(count / share)
+        message = (
+            f"{about}{counted(total, 'image')} of {column.name!r} repeat an earlier one, byte for byte. Remove what is "
+            "there twice: else copies can be among the rows to train with and those to test with."
+        )
+        evidence = {"count": total, "exact": share == 1, "followed": share, "pairs": pairs}
+        yield Finding(code="duplicate_images", columns=(column.name,), message=message, evidence=evidence)
+
+
 def _high_cardinality(column: Column) -> Iterator[Finding]:
     if column.facts.kind == Kind.CATEGORY and column.distinct > _MANY_CATEGORIES and not is_identifier(column):
         message = (
@@ -235,6 +250,7 @@ def _is_named_id(name: str) -> bool:
 _LOOKS: Final[tuple[Callable[[Column], Iterator[Finding]], ...]] = (
     _unparsable,
     _unreadable_images,
+    _duplicate_images,
     _mostly_missing,
     _constant,
     _identifier,

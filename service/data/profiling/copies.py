@@ -41,8 +41,10 @@ class RepeatedRows:
         self._rows: list[npt.NDArray[np.int64]] = []
         self._kept = 0
 
-    def add(self, hashes: npt.NDArray[np.uint64], first: int) -> None:
-        self._keep(hashes, np.arange(first, first + len(hashes)))
+    def add(self, hashes: npt.NDArray[np.uint64], first: int, which: npt.NDArray[np.bool_] | None = None) -> None:
+        """Take the hashes of rows from the number `first` on; of these only those that `which` marks."""
+        rows = np.arange(first, first + len(hashes))
+        self._keep(hashes if which is None else hashes[which], rows if which is None else rows[which])
         while self._kept > self._most:
             self._halvings += 1
             hashes, rows = np.concatenate(self._hashes), np.concatenate(self._rows)
@@ -55,7 +57,7 @@ class RepeatedRows:
 
     def found(self) -> tuple[int, list[list[int]]]:
         """How many of the followed rows repeat one before them, and the first such pairs: [the first, the later]."""
-        if not self._hashes:
+        if not self._kept:
             return 0, []
         hashes, rows = np.concatenate(self._hashes), np.concatenate(self._rows)
         order = np.argsort(hashes, kind="stable")
