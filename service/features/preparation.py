@@ -6,6 +6,7 @@ evaluation and prediction encode by it alone. All of it is plain JSON, with Kera
 
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 
 from service.data.table import Kind, Type
@@ -50,7 +51,8 @@ class Number(Feature):
     indicator: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots of its own it has room for what is worked out once: predictions look names up in it.
+@dataclass(frozen=True, kw_only=True)
 class Category(Feature):
     """One of `categories`, as the text of the value; its number is its place, counted from 1: 0 is every other value.
 
@@ -70,6 +72,11 @@ class Category(Feature):
     def width(self) -> int:
         return len(self.categories) + 1
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each category."""
+        return {text: number for number, text in enumerate(self.categories, start=1)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed(Feature):
@@ -85,7 +92,7 @@ class Hashed(Feature):
         return self.num_bins + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Text(Feature):
     """Words as numbers: 0 is no word, 1 one that is not in `vocabulary`, the first of which is 2.
 
@@ -101,6 +108,11 @@ class Text(Feature):
     @property
     def width(self) -> int:
         return len(self.vocabulary) + 2
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each word."""
+        return {word: number for number, word in enumerate(self.vocabulary, start=2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,16 +226,26 @@ class InputFacts:
 _KINDS_OF_FEATURE: Final = (Number, Category, Hashed, Text, Date, Image, Sequence)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """All of it; `rows` is how many rows train, validate and test. Without a split, all train."""
+    """All of it; `rows` is how many rows train, validate and test. Without a split, all train.
+
+    `ignored` are the data set's columns that neither a feature nor a target is made of: a record may have them.
+    """
 
     features: tuple[Feature, ...]
     targets: tuple[Target, ...]
     split: Split | None
     rows: tuple[int, int, int]
+    ignored: tuple[str, ...] = ()
 
-    @property
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """Every column that a record may have."""
+        features, targets = (one.column for one in self.features), (one.column for one in self.targets)
+        return frozenset((*features, *targets, *self.ignored))
+
+    @cached_property
     def inputs(self) -> tuple[InputFacts, ...]:
         """The network's inputs, in their order: numbers, categories, then those of single features."""
         numbers = [one for one in self.features if isinstance(one, Number | Date)]
@@ -245,6 +267,7 @@ class Preparation:
             "targets": [target.to_json() for target in self.targets],
             "split": None if self.split is None else self.split.to_json(),
             "rows": list(self.rows),
+            "ignored": list(self.ignored),
         }
 
     @classmethod
@@ -255,6 +278,7 @@ class Preparation:
             targets=tuple(map(Target.from_json, row["targets"])),
             split=None if row["split"] is None else Split.from_json(row["split"]),
             rows=(train, validation, test),
+            ignored=tuple(row["ignored"]),
         )
 
 
