@@ -108,10 +108,17 @@ def distribute(folder: Path, spare: Path, roles: Roles) -> list[Path]:
     return files.paths
 
 
+def in_python(values: pa.Array) -> list[Any]:
+    """The values as Python has them; moments as texts, for there are such as Python does not have."""
+    import pyarrow as pa
+
+    return (values.cast(pa.string()) if pa.types.is_timestamp(values.type) else values).to_pylist()  # type: ignore[no-any-return]
+
+
 def _part_numbers(identities: pa.Array, number: int) -> Array:
     """The part of each row: equal ids have the same in every batch, and in every process."""
     encoded = identities.dictionary_encode()
-    hashes = [zlib.crc32(str(value).encode()) % number for value in encoded.dictionary.to_pylist()]
+    hashes = [zlib.crc32(str(value).encode()) % number for value in in_python(encoded.dictionary)]
     # An id that is missing has become a fault.
     numbers: Array = np.array([*hashes, 0])[encoded.indices.fill_null(len(hashes)).to_numpy()]
     return numbers

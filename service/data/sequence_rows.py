@@ -150,7 +150,7 @@ def _block(tables: Sequence[pa.Table], runs: _Runs, shape: Shape) -> _Block:
     places = np.repeat(starts - begins, runs.lengths) + np.arange(runs.lengths.sum())
     values = np.empty((len(places), len(shape.channels)), np.float32)
     for index, name in enumerate(shape.channels):
-        values[:, index] = table.column(name).cast(pa.float64()).to_numpy()[places]
+        values[:, index] = table.column(name).cast(pa.float64(), safe=False).to_numpy()[places]
     return _Block(values=values, places=places, table=table, starts=begins, lengths=runs.lengths)
 
 

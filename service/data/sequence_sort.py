@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from service.data.array_writer import FaultList, escape
-from service.data.sequence_parts import MAX_PARTS, PART_BYTES, Files, Roles
+from service.data.sequence_parts import MAX_PARTS, PART_BYTES, Files, Roles, in_python
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +123,7 @@ class _Sorting:
         places = np.flatnonzero(same & _differs(rows.table.column(name)))
         if len(places):
             place = int(places[0]) + 1
-            identity = rows.table.column(self._roles.identity)[place].as_py()
+            (identity,) = in_python(rows.table.column(self._roles.identity).slice(place, 1))
             self._changing[name] = (int(rows.numbers[place]), identity)
 
 
@@ -218,7 +218,7 @@ def _ranges(rows: _Rows, bounds: tuple[Array, Array]) -> Array:
 def _identities(table: pa.Table, roles: Roles) -> tuple[list[Any], Array]:
     """The different ids, as they first come, and which of them each row has."""
     encoded = table.column(roles.identity).combine_chunks().dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    return in_python(encoded.dictionary), encoded.indices.to_numpy()
 
 
 def _first_rows(table: pa.Table, roles: Roles) -> dict[Any, int]:
@@ -237,7 +237,9 @@ def _check_times(rows: _Rows, same: Array, name: str) -> None:
     for place in places[: FaultList.LIMIT].tolist():
         earlier, row = int(numbers[place]), int(numbers[place + 1])
         came = f"Rows {earlier + 1} and {row + 1} are of one sequence and have the same time"
-        detail = f"{came}, {str(times[place].as_py())[:40]!r}; each step needs its own. Correct or remove one."
+        detail = (
+            f"{came}, {str(*in_python(times.slice(place, 1)))[:40]!r}; each step needs its own. Correct or remove one."
+        )
         faults.add(f"/{row}/{escape(name)}", detail)
     faults.count_more(max(0, len(places) - FaultList.LIMIT))
     faults.raise_if_any()
@@ -257,7 +259,7 @@ def _differs(column: pa.ChunkedArray) -> Array:
 def _gaps(column: pa.ChunkedArray, numbers: Array) -> Gaps:
     import pyarrow as pa
 
-    values = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
+    values = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
     wrong = np.flatnonzero(~(np.abs(values) <= _FLOAT32_MAX))
     first = wrong[np.argsort(numbers[wrong])][: FaultList.LIMIT].tolist()
     found = ((int(numbers[place]), str(values[place]) if column[place].is_valid else "No value") for place in first)

@@ -204,6 +204,53 @@ def test_any_order_of_steps_gives_the_same_rows(
     assert [[*row.values()] for row in rows] == wanted
 
 
+VALUES = {
+    "int64": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3),
+    "float64": st.floats(),
+    "bool": st.booleans(),
+    "string": st.text(max_size=3) | st.sampled_from(["2024-05-01", "2024-05-01T10:00:00Z"]),
+    "timestamp[us]": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3),
+    "binary": st.binary(max_size=3),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pa.Table:
+    """A few columns of any types, some values of which are missing or extreme."""
+    rows = draw(st.integers(0, 12))
+    columns = {}
+    for name in ("id", "time", "a", "b"):
+        kind = draw(st.sampled_from([*VALUES]))
+        values = draw(
+            st.lists(VALUES[kind] | st.none() if draw(st.booleans()) else VALUES[kind], min_size=rows, max_size=rows)
+        )
+        stored = pa.int64() if kind.startswith("timestamp") else pa.type_for_alias(kind)
+        columns[name] = pa.array(values, stored).cast(pa.type_for_alias(kind))
+    return pa.table(columns)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    table=tables(),
+    time=st.sampled_from([None, "time"]),
+    window=st.none() | st.integers(1, 3),
+    sorted_bytes=st.sampled_from([60, 10**6]),
+)
+def test_any_table_ends_in_rows_or_in_faults(
+    tmp_path: Path, table: pa.Table, time: str | None, window: int | None, sorted_bytes: int
+) -> None:
+    """Values of any type, missing and extreme, are grouped or told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.data.sequence_sort.MAX_SORTED_BYTES", sorted_bytes)
+        patch.setattr("service.data.sequence_sort.PART_BYTES", 500)
+        store(tmp_path, {name: table.column(name) for name in table.column_names})
+        try:
+            group_sequences(tmp_path, TableOptions(sequence="id", time=time, window=window))
+        except Invalid:
+            return
+    assert sum(batch.num_rows for batch in batches(tmp_path)) > 0
+
+
 def test_columns_that_are_not_there_are_faults(tmp_path: Path) -> None:
     """The error lists those that are."""
     faults = faults_of(tmp_path, MIXED, sequence="name", time="when")
