@@ -9,7 +9,7 @@ from service.architecture.arguments import at
 from service.architecture.compilation import Compilation, check_targets
 from service.architecture.graph import read_architecture
 from service.architecture.network import Input, Network
-from service.architecture.plan import match_arrays
+from service.architecture.plan import INDEXED, match_arrays
 from service.data.arrays import ArrayFacts
 from service.data.store import FileStore
 from service.errors import Fault, Invalid
@@ -112,15 +112,15 @@ def _input_faults(spec: TensorSpec, facts: ArrayFacts) -> Iterator[Fault]:
 
 
 def _word_faults(network: Network, given: dict[str, ArrayFacts]) -> Iterator[Fault]:
-    """Yield where numbers of words are none that an Embedding has."""
+    """Yield where numbers of words or categories are none that their layer has."""
     for layer in network.layers:
-        facts = given.get(layer.inputs[0]) if layer.type == "Embedding" else None
+        facts = given.get(layer.inputs[0]) if layer.type in INDEXED else None
         if facts is None:
             continue
-        words = layer.arguments["input_dim"]
+        words = layer.arguments[INDEXED[layer.type]]
         if not facts.integral or facts.minimum < 0 or facts.maximum >= words:
             came = f"Values from {facts.minimum:g} to {facts.maximum:g} came" if facts.integral else "Fractions came"
-            detail = f"{came}; the Embedding {layer.name!r} knows whole numbers from 0 to {words - 1}. Send such."
+            detail = f"{came}; the {layer.type} {layer.name!r} knows whole numbers from 0 to {words - 1}. Send such."
             yield Fault(pointer=_pointer(facts), detail=detail)
 
 
