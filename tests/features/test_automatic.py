@@ -114,6 +114,9 @@ def test_quantities_that_all_differ_are_no_identifiers(tmp_path: Path) -> None:
         ([True] * ROWS, None),
         (["same"] * ROWS, Kind.TEXT),
         (["2020-01-01"] * ROWS, Kind.DATE),
+        (["2020-01-01", None] * (ROWS // 2), Kind.DATE),
+        (["!?", None, "..."] * (ROWS // 3), Kind.TEXT),
+        ([[], [[float("nan")]]] * (ROWS // 2), None),
         (pa.nulls(ROWS, pa.float64()), None),
         (pa.nulls(ROWS, pa.string()), Kind.TEXT),
     ],
@@ -184,7 +187,7 @@ def test_nothing_may_be_left(tmp_path: Path) -> None:
         prepare({"folder": str(tmp_path), "columns": [one.to_json() for one in facts], "target": "y", "seed": 0})
     (fault,) = caught.value.faults
     assert fault.pointer == "/features"
-    assert "'x' is left out: it is the same in every training row. 'id' is left out" in fault.detail
+    assert "'x' is left out: it is the same in every row that trains, or empty. 'id' is left out" in fault.detail
 
 
 def test_sizes_of_embeddings() -> None:
