@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 from flask import Blueprint, request, url_for
 
 from service.api.hang_up import client_is_gone
-from service.api.multipart import MEDIA_TYPE, Form
+from service.api.multipart import FORM, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.readers import ReadOptions
 from service.data.table_readers import NULLS, TableOptions
@@ -43,8 +43,13 @@ UPLOADS = {
     "application/zip": "PNG or JPEG images, or one CSV file a sequence, in folders that name their labels: a table. Or "
     "NumPy's .npz: arrays.",
     "application/x-npz": "`numpy.savez(file, x=..., y=...)`; for several inputs, `x.<name>`.",
-    MEDIA_TYPE: "Parts `x` and `y` (and `sample_weight`; for several inputs, `x.<name>`), each a .npy file; or one "
-    "part `file`, in any of the other forms and with its Content-Type.",
+    FORM: "Files of one array each, or one file in any of the other forms.",
+}
+PARTS = {
+    "x": "`numpy.save(file, x)`; for several inputs, parts `x.<name>`.",
+    "y": "`numpy.save(file, y)`; for several outputs, parts `y.<name>`.",
+    "sample_weight": "`numpy.save(file, weights)`: one weight for each row.",
+    "file": "A whole data set in another form, with its Content-Type, and no part beside it.",
 }
 
 
@@ -62,6 +67,7 @@ def blueprint(
             status=201,
             query=schema.UploadQuery,
             uploads=UPLOADS,
+            parts=PARTS,
             example=EXAMPLE,
             raises=(MalformedRequest, Invalid, TooLarge, UnsupportedMediaType, Unavailable, StorageFull),
         )
@@ -72,7 +78,7 @@ def blueprint(
         Text may be packed by gzip or zstd. A table is read in a process of its own, which also makes its profile.
         """
         stream, options = _body(), _options(query)
-        if request.mimetype == MEDIA_TYPE:
+        if request.mimetype == FORM:
             parts = Form(stream, request.mimetype_params, limit_bytes).parts()
             dataset = uploads.take_parts(parts, options, limit_bytes, now, client_is_gone())
         else:

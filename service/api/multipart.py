@@ -11,7 +11,7 @@ from service.data.npy_parts import FilePart
 from service.data.streams import Readable
 from service.errors import Fault, MalformedRequest, TooLarge
 
-MEDIA_TYPE: Final = "multipart/form-data"
+FORM: Final = "multipart/form-data"
 #: What may stand before the first part, and what a part may say of itself.
 MAX_HEAD_BYTES: Final = 2**16
 MAX_PARTS: Final = 256
@@ -55,18 +55,21 @@ class Form:
 
     def _next_event(self) -> Event | None:
         """What comes next; None once all was read that follows the last part."""
+        while isinstance(event := self._decoded(), NeedData):
+            if self._decoder.state is State.EPILOGUE:
+                self._pass_over_the_rest()
+                return None
+            self._check_head()
+            self._decoder.receive_data(self._read() or None)
+        return event
+
+    def _decoded(self) -> Event:
         try:
-            while isinstance(event := self._decoder.next_event(), NeedData):
-                if self._decoder.state is State.EPILOGUE:
-                    self._pass_over_the_rest()
-                    return None
-                self._check_head()
-                self._decoder.receive_data(self._read() or None)
+            return self._decoder.next_event()
         except RequestEntityTooLarge as error:
             raise TooLarge(f"More than {MAX_PARTS} parts came, the most that a form may have. Send fewer.") from error
         except ValueError as error:
             raise self._damaged() from error
-        return event
 
     def _check_head(self) -> None:
         if self._decoder.state in (State.PREAMBLE, State.PART) and len(self._decoder.buffer) > MAX_HEAD_BYTES:

@@ -36,6 +36,8 @@ class Operation:
     raises: tuple[type[KerasdError], ...] = ()
     #: Media types of bodies with what each is; where there are any, the view reads the body itself, JSON too.
     uploads: Mapping[str, str] = field(default_factory=dict)
+    #: The files that a form among these can have, with what each is.
+    parts: Mapping[str, str] = field(default_factory=dict)
     #: Headers of the request that the view looks at, with what each says.
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Headers of the answer, with what each says.

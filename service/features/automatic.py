@@ -97,19 +97,20 @@ def _is_called_identifier(name: str) -> bool:
 
 def _number(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
     assert isinstance(survey, NumberSurvey)
-    way, note = "standardize", None
+    name, way, notes = asked.column.name, "standardize", []
     before, after = abs(survey.moments.skewness[0]), abs(survey.logarithm.skewness[0])
     if survey.moments.minimum[0] >= 0 and before > _SKEWED and after < before / 2:
-        way, note = (
-            "log",
-            f"{asked.column.name!r} enters by its logarithm: its skewness is {before:.1f}, then {after:.1f}.",
-        )
+        way = "log"
+        notes.append(f"{name!r} enters by its logarithm, whose skewness is {after:.1f}, not {before:.1f}.")
     elif survey.largest > LARGEST:
-        way, note = "log", f"{asked.column.name!r} enters by its logarithm: it has values up to {survey.largest:.1g}."
+        way = "log"
+        notes.append(f"{name!r} enters by its logarithm: it has values up to {survey.largest:.1g}.")
     options: dict[str, Any] = {}
     if survey.missing:
         options = {"missing": "median", "indicator": True}
-    return Choice(chosen=replace(asked, way=way, options=options), note=note)
+        found = f"{survey.missing} of {survey.rows} rows"
+        notes.append(f"{name!r} has no value in {found}: the median stands for it, and a number says so.")
+    return Choice(chosen=replace(asked, way=way, options=options), note=" ".join(notes) or None)
 
 
 def _category(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:

@@ -154,7 +154,7 @@ def _target(entry: Any, pointer: str, known: Mapping[str, ColumnFacts], faults: 
         return None
     if asked is not None and asked not in fitting:
         detail = f"{shown(asked)} came for the target {name!r} of the kind {column.kind}; it can be learned as "
-        advice = f"{' or '.join(fitting)}.{similar(str(asked), fitting)}{_other_task(asked)}"
+        advice = f"{' or '.join(fitting)}.{similar(str(asked), [task.value for task in fitting])}{_other_task(asked)}"
         faults.append(Fault(pointer=f"{pointer}/as", detail=detail + advice))
         return None
     return TargetRequest(column=column, task=None if asked is None else Task(asked), pointer=pointer)

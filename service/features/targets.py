@@ -143,7 +143,7 @@ class _Numbers(_Look):
 
     form = Kind.NUMERIC
 
-    def absent(self, values: Any) -> npt.NDArray[np.bool_]:
+    def absent(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         return ~np.isfinite(values)
 
     def take(self, values: Any) -> None:

@@ -14,6 +14,7 @@ from service.data.npy_parts import FilePart
 from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
 from service.data.store import FileStore, content_sha256, first_rows
 from service.data.table import ColumnFacts, first_records
+from service.errors import StorageFull
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
 from service.registry.job import Job, Keep
@@ -80,7 +81,12 @@ class DatasetStore:
         )
         self._share(draft.folder, dataset.sha256)
         self._files.publish(draft.folder, "datasets", dataset.id)
-        self._datasets.add(dataset, draft.profile)
+        try:
+            self._datasets.add(dataset, draft.profile)
+        except StorageFull:
+            # There is no row, and so the files are nobody's; other errors leave open whether there is one.
+            self._files.remove("datasets", dataset.id)
+            raise
         return dataset
 
     def first_rows(self, dataset_id: str, limit: int) -> dict[str, Any]:

@@ -22,9 +22,7 @@ _KINDS: dict[Type, Kind] = {
 }
 
 
-def stored(
-    folder: Path, columns: Mapping[str, Any], batch_rows: int = 1000, **kinds: Kind
-) -> tuple[ColumnFacts, ...]:
+def stored(folder: Path, columns: Mapping[str, Any], batch_rows: int = 1000, **kinds: Kind) -> tuple[ColumnFacts, ...]:
     """Keep columns, each a list or an Arrow array, as a table; the kinds that are not named are those of the types."""
     folder.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: _array(values) for name, values in columns.items()})
@@ -61,7 +59,7 @@ def passengers(rows: int, seed: int = 0) -> dict[str, list[Any]]:
         table["age"].append(None if draw.random() < 0.2 else round(age, 1))
         table["fare"].append(round(draw.lognormvariate(2.5, 1.2), 2))
         table["port"].append(None if draw.random() < 0.01 else draw.choice("SCQ"))
-        table["boarded"].append(datetime(2012, 4, 10) + timedelta(minutes=draw.randrange(5000)))
+        table["boarded"].append(datetime.fromisoformat("2012-04-10") + timedelta(minutes=draw.randrange(5000)))
         table["crew"].append(False)
         table["survived"].append("yes" if draw.random() < chance else "no")
     return table
