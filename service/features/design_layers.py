@@ -11,7 +11,7 @@ Layer = dict[str, Any]
 
 
 #: Steps in time up to this many are read one after the other; longer ones are convolved.
-MAX_STEPS_READ: Final = 24
+MAX_STEPS_READ: Final = 12
 #: From so many rows on, the order of words is worth learning.
 ROWS_FOR_ORDER: Final = 5_000
 #: From so many rows on, more and wider layers have enough to learn from.

@@ -298,6 +298,7 @@ def test_a_small_table_is_learned() -> None:
     labels = (np.hypot(values[:, 0], values[:, 1]) < 1.1).astype("int32")
     tensor, wanted = replace(VECTOR, shape=(2,)), target(Task.BINARY)
     made = design((tensor,), (wanted,), 120)
+    made = replace(made, fit={**made.fit, "epochs": 80})
     x, y = {"features": values}, {"saved": labels}
     stored = [facts("x", "x", values[:120])], [facts("y", None, labels[:120])]
     passed = checked(made, *stored, validates=True)
