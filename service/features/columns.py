@@ -141,7 +141,9 @@ def _check_records(records: Sequence[Any], preparation: Preparation, pointer: st
 def _refuse_columns(record: dict[str, Any], preparation: Preparation, pointer: str, faults: FaultList) -> None:
     due = [feature.column for feature in preparation.features]
     for name in record:
-        if name not in preparation.columns:
+        if name not in preparation.columns and faults.full:
+            faults.count_more(1)
+        elif name not in preparation.columns:
             # A name that is near one which the record lacks is most likely that one, misspelt.
             hint = similar(name, [column for column in due if column not in record]) or similar(name, due)
             detail = f"There is no column {name[:60]!r} in the data that the model was trained on.{hint}"

@@ -76,6 +76,15 @@ class _Rows:
             self._faults.add(f"{self._pointer}/{self._first + int(number)}/{escape(column)}", detail)
         self._faults.count_more(max(0, len(numbers) - FaultList.LIMIT))
 
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted."""
+        return self._faults.full
+
+    def count(self, wrong: Mask) -> None:
+        """Count faults that nobody will read."""
+        self._faults.count_more(int(np.count_nonzero(wrong)))
+
     def end(self) -> None:
         """Raise Invalid for stored rows; a client's faults are the caller's, who may have more of them."""
         if self.stored:
@@ -195,6 +204,10 @@ def hash_number(text: str, num_bins: int) -> int:
 def _refuse_unknown(feature: prepared.Category, codes: Codes, rows: _Rows) -> None:
     for place, text in enumerate(codes.texts):
         if text not in feature.numbers:
+            if rows.full:
+                # To look for what was meant takes time, in each of thousands of categories.
+                rows.count(codes.numbers == place)
+                continue
             detail = (
                 f"In the column {feature.column!r}: the category {text[:60]!r} came, which is new; expected one of "
                 f"{listed(feature.categories)}.{similar(text, feature.categories)} Send one of these, or train with "

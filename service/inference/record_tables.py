@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from service.features.answer import Logits, joined, tabulated
 from service.features.preparation import Category, Feature, Preparation, Task
 from service.features.preparation import Sequence as Steps
 from service.inference.arrow_tables import as_lists, is_numbers, read_table, stream_in, written
-from service.inference.records import check_rows, column_faults, encoded, records_of, refusal
+from service.inference.records import check_rows, column_faults, read_records, records_of, refusal
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -37,7 +38,7 @@ def read_csv(content: bytes, preparation: Preparation) -> Arrays:
         raise MalformedRequest(detail, [Fault(pointer="", detail=detail)]) from error
     rows, lines = _rows(text, header, preparation)
     try:
-        return encoded(_CsvRecords(header, rows, preparation), preparation, _place)
+        return read_records(_CsvRecords(header, rows, preparation), preparation, _place)
     except Invalid as error:
         raise refusal([_with_line(fault, lines) for fault in error.faults], preparation) from error
 
@@ -46,7 +47,7 @@ def read_stream(content: bytes, preparation: Preparation, limit_bytes: int) -> A
     """Do the same for a table in Arrow's stream format, whose columns are found by name."""
     table = read_table(content, limit_bytes, lambda schema: _check_schema(schema, preparation))
     check_rows(table.num_rows, preparation)
-    return encoded(_ArrowRecords(table), preparation, _place)
+    return read_records(_ArrowRecords(table), preparation, _place)
 
 
 def read_file(content: bytes, preparation: Preparation, limit_bytes: int) -> Arrays:
@@ -125,9 +126,8 @@ def _place(row: int, column: str | None) -> str:
 
 
 def _check_names(names: Sequence[str], preparation: Preparation) -> None:
-    faults = [
-        Fault(pointer=f"/{escape(name[:200])}", detail=detail) for name, detail in column_faults(names, preparation)
-    ]
+    found = islice(column_faults(names, preparation), FaultList.LIMIT)
+    faults = [Fault(pointer=f"/{escape(name[:200])}", detail=detail) for name, detail in found]
     if faults:
         raise refusal(faults, preparation)
 
