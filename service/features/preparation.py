@@ -258,7 +258,7 @@ class Preparation:
         if categories:
             columns = tuple(one.column for one in categories)
             grouped.append(InputFacts(name=CATEGORIES, shape=(len(categories),), dtype="int32", columns=columns))
-        alone = [one for one in self.features if one not in numbers and one not in categories]
+        alone = [one for one in self.features if not (isinstance(one, Number | Date) or _is_one_hot(one))]
         return (*grouped, *map(_own_input, alone))
 
     def to_json(self) -> dict[str, Any]:
