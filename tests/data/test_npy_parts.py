@@ -76,9 +76,7 @@ def test_every_dtype_and_order_is_read(tmp_path: Path, dtype: str, order: Any) -
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_bytes_may_come_as_they_like(
-    tmp_path: Path, dtype: str, order: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_may_come_as_they_like(tmp_path: Path, dtype: str, order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a few bytes at a time nor chunks of one row change the values."""
     monkeypatch.setattr("service.data.store.CHUNK_BYTES", 16)
     x = np.asarray(np.arange(60).reshape(10, 3, 2) / 4, dtype=dtype, order=order)
