@@ -26,7 +26,7 @@ from service.data.profiling.bounds import Bounds, slices
 from service.data.profiling.cells import cells_of, filled
 from service.data.profiling.sketches import Distinct
 from service.data.profiling.texts import word_counts
-from service.data.table import ColumnFacts, Kind, Type
+from service.data.table import ColumnFacts, Kind, Type, batches
 from service.errors import Fault, Invalid
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def guess_kinds(folder: Path, types: Mapping[str, Type], given: Mapping[str, Kin
 
 
 def _guess_texts(folder: Path, names: list[str]) -> dict[str, Guess]:
-    rows = sum(piece.num_rows for _, piece in slices(folder, names))
+    rows = sum(batch.num_rows for batch in batches(folder, names))
     bounds = Bounds.of(len(names))
     columns = {name: _Texts(name, rows, bounds.distinct) for name in names}
-    for _, piece in slices(folder, names):
+    for piece in slices(folder, names):
         for name, column in columns.items():
             column.add(piece.column(name))
     return {name: column.guess() for name, column in columns.items()}
