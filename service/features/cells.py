@@ -17,13 +17,16 @@ from service.data.table import Type
 from service.data.table_readers import NULLS
 from service.features.wording import shown
 
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+#: Of numbers, any float64 is taken: what no float32 holds can still have a logarithm that one does.
+LARGEST: Final = float(np.finfo(np.float64).max)
+
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 #: Stands between the texts of a list, where a table stores it as one text.
 SEPARATOR: Final = ";"
 
 _MIDNIGHT: Final = "T00:00:00.000000"
-_LARGEST: Final = f"{FLOAT32_MAX:.4g}"
+_LARGEST_STEP: Final = f"{_FLOAT32_MAX:.4g}"
 
 
 class CellError(Exception):
@@ -51,10 +54,8 @@ def number_of_cell(value: object, stored: Type) -> float | None:
         raise CellError(
             f"{shown(value)} came; expected {due}. Send one, such as {'true' if stored == 'bool' else 22.5}."
         )
-    if not -FLOAT32_MAX <= number <= FLOAT32_MAX:
-        raise CellError(
-            f"{shown(value)} came; expected a finite number from -{_LARGEST} to {_LARGEST}. Send such a one."
-        )
+    if not -LARGEST <= number <= LARGEST:
+        raise CellError(f"{shown(value)} came; expected a finite number. Send one that a float64 can hold.")
     return float(number)
 
 
@@ -141,7 +142,7 @@ def steps_of_cell(value: object, channels: int) -> npt.NDArray[np.float32] | Non
             return found
         wrong = next(number for number, row in enumerate(rows) if _steps([row], channels) is None)
         came = f"{shown(value[wrong])} as step {wrong + 1} of {len(value)}"
-    each = f"a number up to {_LARGEST}" if channels == 1 else f"a list of {channels} numbers up to {_LARGEST}"
+    each = f"a number up to {_LARGEST_STEP}" if channels == 1 else f"a list of {channels} numbers up to {_LARGEST_STEP}"
     raise CellError(f"{came} came; expected a list of steps, each {each}. Send one.")
 
 
@@ -156,7 +157,7 @@ def _steps(rows: list[Any], channels: int) -> npt.NDArray[np.float32] | None:
     except OverflowError:
         return None
     asked = sum(row.count(None) for row in rows)
-    inside = np.abs(wide) <= FLOAT32_MAX
+    inside = np.abs(wide) <= _FLOAT32_MAX
     return wide.astype(np.float32) if int((~inside).sum()) == asked else None
 
 
