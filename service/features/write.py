@@ -97,9 +97,7 @@ def check_table(folder: Path, preparation: Preparation, pointer: str, faults: li
             detail = f"The column {name[:60]!r} is of the type {found}, and in the training data of {one.type}."
             faults.append(Fault(pointer=pointer, detail=f"{detail} Send it with such values."))
         elif _must_be_there(one) and (missing := _missing(folder, name)):
-            detail = (
-                f"The column {name[:60]!r} has no value in {missing} row(s), and the training data had one in each."
-            )
+            detail = f"The column {name[:60]!r} has no value in {missing} row(s); the training data had one in each."
             faults.append(Fault(pointer=pointer, detail=f"{detail} Fill them in, or leave these rows out."))
 
 

@@ -227,7 +227,7 @@ def test_texts(tmp_path: Path) -> None:
 
 
 def test_dates(tmp_path: Path) -> None:
-    """The parts that vary enter, each with its own center and spread; the median stands for a missing date."""
+    """The parts that vary enter, each with its own center and spread; a date in the middle stands for a missing one."""
     dates = ["2020-01-01", "2020-03-01", "2020-05-01", None] * 5
     columns = stored(tmp_path, {"a": dates, "y": [0, 1] * 10}, a=Kind.DATE)
     preparation, facts, _ = fitted(tmp_path, columns, features={"a": "parts"}, target="y")
@@ -238,6 +238,12 @@ def test_dates(tmp_path: Path) -> None:
     assert date.spreads[0] == pytest.approx(np.std([1, 3, 5]))
     assert str(date.fill).startswith("2020-03-01")
     assert (facts["numbers"].minimum, facts["numbers"].maximum) == (1, 6)
+    given = {"a": {"parts": ["year", "hour"], "missing": "2021-02-28T23:30:00-02:00"}}
+    preparation, facts, _ = fitted(tmp_path, columns, features=given, target="y")
+    (date,) = preparation.features
+    assert isinstance(date, Date)
+    assert (date.parts, date.spreads, date.fill) == (("year", "hour"), (1.0, 1.0), "2021-03-01T01:30:00.000000")
+    assert (facts["numbers"].minimum, facts["numbers"].maximum) == (0, 2021)
 
 
 def test_images(tmp_path: Path) -> None:
@@ -365,6 +371,9 @@ def test_validation_data_must_fit(tmp_path: Path) -> None:
     stored(tmp_path / "b", {"x": [1, 2], "c": ["p", "q"], "y": ["no", "maybe"]})
     ((pointer, detail),) = refused(tmp_path / "a", columns, **asked)
     assert (pointer, detail.startswith("Row 2: "), "'maybe'" in detail) == ("/fit/validation_data", True, True)
+    stored(tmp_path / "b", {"x": [1, None], "c": [None, "q"], "y": ["no", "yes"]})
+    ((pointer, detail),) = refused(tmp_path / "a", columns, **asked)
+    assert "The column 'x' has no value in 1 row(s)" in detail
     stored(tmp_path / "b", {"x": [1, 2], "c": ["p", "q"], "y": ["no", "yes"]})
     faults = refused(tmp_path / "a", columns, **asked, split={"validation": 0.2})
     assert "Both split.validation and fit.validation_data" in faults[0][1]
