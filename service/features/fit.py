@@ -18,9 +18,10 @@ from service.features.extents import input_facts
 from service.features.fitted import Fitter, needs_median
 from service.features.preparation import Preparation, Split, Target, Task
 from service.features.reading import Findings, medians, read
-from service.features.request import Request, SplitRequest, check_request
+from service.features.request import Request, check_request
 from service.features.slugs import slugs_of
 from service.features.split import Parts, parts_of
+from service.features.split_request import SplitRequest
 from service.features.targets import settle_targets
 from service.features.write import check_labels, check_table
 
