@@ -92,7 +92,7 @@ class _Rows:
 
 
 def _input(one: InputFacts, values: Mapping[str, Values], preparation: Preparation, rows: _Rows) -> Array:
-    features = [feature for feature in preparation.features if feature.column in one.columns]
+    features = preparation.features_of[one.name]
     if one.name == NUMBERS:
         return _numbers(one, features, values, rows)
     if one.name == CATEGORIES:
@@ -121,9 +121,9 @@ def _numbers(one: InputFacts, features: Sequence[prepared.Feature], values: Mapp
     with np.errstate(over="ignore"):
         for place, feature in enumerate(numbers):
             array[:, place] = _scaled(values[feature.column], feature)
+        if not np.isfinite(array[:, : len(numbers)]).all():
+            _fill_numbers(array, numbers, values, rows)
     place = len(numbers)
-    if not np.isfinite(array[:, :place]).all():
-        _fill_numbers(array, numbers, values, rows)
     for feature in numbers:
         if feature.indicator:
             array[:, place] = np.isnan(values[feature.column])
@@ -137,8 +137,10 @@ def _numbers(one: InputFacts, features: Sequence[prepared.Feature], values: Mapp
 
 
 def _scaled(values: Array, feature: prepared.Number) -> Array:
-    """What the network's Normalization takes: the value itself, or on a scale of its logarithm."""
-    return np.sign(values) * np.log1p(np.abs(values)) if feature.scale == "log" else values
+    """What the network's Normalization takes: the value itself, or on a scale of its logarithm, or scaled already."""
+    if feature.scale == "log":
+        values = np.sign(values) * np.log1p(np.abs(values))
+    return (values - feature.center) / (feature.spread or 1.0) if feature.early else values
 
 
 def _fill_numbers(array: Array, numbers: Sequence[prepared.Number], values: Mapping[str, Any], rows: _Rows) -> None:
@@ -323,10 +325,7 @@ def _quantity(target: Target, values: Array, rows: _Rows) -> Array:
     _refuse_no_target(target, np.isnan(values), rows)
     large = np.isinf(array)
     if large.any():
-        detail = (
-            f"In the target {target.column!r}: a number came that is too large for float32; expected one up to 3.4e38."
-        )
-        rows.refuse(target.column, large, detail)
+        rows.refuse(target.column, large, f"In the target {target.column!r}: {_TOO_LARGE}")
     return array.reshape(-1, *target.shape)
 
 
@@ -343,6 +342,9 @@ def _steps(target: Target, sequences: Sequence[Array | None], rows: _Rows) -> Ar
 
 
 def _refuse_label(target: Target, text: str, wrong: Mask, rows: _Rows) -> None:
+    if rows.full:
+        rows.count(wrong)
+        return
     detail = (
         f"In the target {target.column!r}: {text[:60]!r} came, which is none of the labels {listed(target.labels)}."
         f"{similar(text, target.labels)} Correct the row or leave it out."
