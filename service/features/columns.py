@@ -141,7 +141,9 @@ def _check_records(records: Sequence[Any], preparation: Preparation, pointer: st
 def _refuse_columns(record: dict[str, Any], preparation: Preparation, pointer: str, faults: FaultList) -> None:
     due = [feature.column for feature in preparation.features]
     for name in record:
-        if name not in preparation.columns:
+        if name not in preparation.columns and faults.full:
+            faults.count_more(1)
+        elif name not in preparation.columns:
             # A name that is near one which the record lacks is most likely that one, misspelt.
             hint = similar(name, [column for column in due if column not in record]) or similar(name, due)
             detail = f"There is no column {name[:60]!r} in the data that the model was trained on.{hint}"
@@ -150,14 +152,8 @@ def _refuse_columns(record: dict[str, Any], preparation: Preparation, pointer: s
 
 
 def _numbers_in_cells(cells: Sequence[Any], feature: prepared.Feature, places: _Places) -> Values:
-    kinds = set(map(type, cells))
-    if kinds <= {float, int} and not places.refused:
-        try:
-            numbers = np.array(cells, np.float64)
-        except OverflowError:
-            numbers = np.array([np.inf])
-        if np.abs(numbers).max(initial=0.0) <= FLOAT32_MAX:
-            return numbers
+    if set(map(type, cells)) <= {float, int} and all(-FLOAT32_MAX <= cell <= FLOAT32_MAX for cell in cells):
+        return np.array(cells, np.float64)
     stored = feature.type
     return np.array(places.each(cells, lambda cell: number_of_cell(cell, stored), 0.0), np.float64)
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from service.data.arrays import ArrayFacts
 from service.features import design_arrays, design_layers
-from service.features.design_layers import Layer, Tensor
+from service.features.design_layers import Layer
+from service.features.network import Tensor
 from service.features.preparation import Target, Task
 
 #: The part of the rows that tells when to stop, where the client names none.

@@ -6,7 +6,8 @@ from typing import Final
 
 from service.data.arrays import ArrayFacts
 from service.data.table import Kind
-from service.features.design_layers import Layer, Tensor
+from service.features.design_layers import Layer
+from service.features.network import Tensor
 from service.features.preparation import Target, Task
 
 #: What an array is called that has no name.
@@ -47,19 +48,19 @@ def _tensor(facts: ArrayFacts, guesses: list[str]) -> tuple[Tensor, list[Layer]]
             f"{name!r} is read as words by number: whole numbers up to {facts.maximum:g} in rows of {shape[0]}. If "
             "they are quantities, put a Normalization before Dense layers instead."
         )
-        return Tensor(name=name, shape=shape, kind="tokens", width=int(facts.maximum) + 1), []
+        return Tensor(name=name, shape=shape, kind="tokens", vocabulary=int(facts.maximum) + 1), []
     if len(shape) == 3 or _is_grey(facts):
         guesses.append(f"{name!r} is read as pictures of {shape[0]} x {shape[1]}, brought to numbers from 0 to 1.")
         front: list[Layer] = [] if len(shape) == 3 else [{"type": "Reshape", "target_shape": [*shape, 1]}]
         full = (*shape, 1)[:3]
-        return Tensor(name=name, shape=full, kind="image", width=0), [*front, _to_one(facts)]
+        return Tensor(name=name, shape=full, kind="image", vocabulary=None), [*front, _to_one(facts)]
     if len(shape) == 2:
         guesses.append(f"{name!r} is read as {shape[0]} steps in time of {shape[1]} numbers each, normalized.")
-        return Tensor(name=name, shape=shape, kind="sequence", width=0), [normalization]
+        return Tensor(name=name, shape=shape, kind="sequence", vocabulary=None), [normalization]
     size = math.prod(shape)
     guesses.append(f"{name!r} is read as {size} quantities a row, which a Normalization brings to one scale.")
     front = [] if len(shape) == 1 else [{"type": "Reshape", "target_shape": [size]}]
-    return Tensor(name=name, shape=(size,), kind="vector", width=0), [*front, normalization]
+    return Tensor(name=name, shape=(size,), kind="vector", vocabulary=None), [*front, normalization]
 
 
 def _is_words(facts: ArrayFacts) -> bool:

@@ -2,26 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from service.features.network import Tensor
 from service.features.preparation import Target, Task
 
 Layer = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """What an architecture starts from; `width` is the size of the vocabulary of tokens."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: Literal["vector", "tokens", "image", "sequence"]
-    width: int
-
-
 #: Steps in time up to this many are read one after the other; longer ones are convolved.
-MAX_STEPS_READ: Final = 24
+MAX_STEPS_READ: Final = 12
 #: From so many rows on, the order of words is worth learning.
 ROWS_FOR_ORDER: Final = 5_000
 #: From so many rows on, more and wider layers have enough to learn from.
@@ -66,7 +56,7 @@ def _branch(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
 
 def _words(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
     dimensions = 32 if rows < ROWS_FOR_ORDER else 64
-    embedding = {"type": "Embedding", "input_dim": tensor.width, "output_dim": dimensions}
+    embedding = {"type": "Embedding", "input_dim": tensor.vocabulary, "output_dim": dimensions}
     if rows < ROWS_FOR_ORDER:
         reasons.append(
             f"{tensor.name!r} is words: an Embedding of {dimensions} numbers a word and their maximum, because {rows} "

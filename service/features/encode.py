@@ -76,6 +76,15 @@ class _Rows:
             self._faults.add(f"{self._pointer}/{self._first + int(number)}/{escape(column)}", detail)
         self._faults.count_more(max(0, len(numbers) - FaultList.LIMIT))
 
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted."""
+        return self._faults.full
+
+    def count(self, wrong: Mask) -> None:
+        """Count faults that nobody will read."""
+        self._faults.count_more(int(np.count_nonzero(wrong)))
+
     def end(self) -> None:
         """Raise Invalid for stored rows; a client's faults are the caller's, who may have more of them."""
         if self.stored:
@@ -83,7 +92,7 @@ class _Rows:
 
 
 def _input(one: InputFacts, values: Mapping[str, Values], preparation: Preparation, rows: _Rows) -> Array:
-    features = [feature for feature in preparation.features if feature.column in one.columns]
+    features = preparation.features_of[one.name]
     if one.name == NUMBERS:
         return _numbers(one, features, values, rows)
     if one.name == CATEGORIES:
@@ -195,6 +204,10 @@ def hash_number(text: str, num_bins: int) -> int:
 def _refuse_unknown(feature: prepared.Category, codes: Codes, rows: _Rows) -> None:
     for place, text in enumerate(codes.texts):
         if text not in feature.numbers:
+            if rows.full:
+                # To look for what was meant takes time, in each of thousands of categories.
+                rows.count(codes.numbers == place)
+                continue
             detail = (
                 f"In the column {feature.column!r}: the category {text[:60]!r} came, which is new; expected one of "
                 f"{listed(feature.categories)}.{similar(text, feature.categories)} Send one of these, or train with "
@@ -310,10 +323,7 @@ def _quantity(target: Target, values: Array, rows: _Rows) -> Array:
     _refuse_no_target(target, np.isnan(values), rows)
     large = np.isinf(array)
     if large.any():
-        detail = (
-            f"In the target {target.column!r}: a number came that is too large for float32; expected one up to 3.4e38."
-        )
-        rows.refuse(target.column, large, detail)
+        rows.refuse(target.column, large, f"In the target {target.column!r}: {_TOO_LARGE}")
     return array.reshape(-1, *target.shape)
 
 
@@ -330,6 +340,9 @@ def _steps(target: Target, sequences: Sequence[Array | None], rows: _Rows) -> Ar
 
 
 def _refuse_label(target: Target, text: str, wrong: Mask, rows: _Rows) -> None:
+    if rows.full:
+        rows.count(wrong)
+        return
     detail = (
         f"In the target {target.column!r}: {text[:60]!r} came, which is none of the labels {listed(target.labels)}."
         f"{similar(text, target.labels)} Correct the row or leave it out."

@@ -7,7 +7,7 @@ from typing import Final
 
 _LONGEST: Final = 60
 #: Comparing takes time: of more names than these, those beyond are not compared.
-_MOST_COMPARED: Final = 10_000
+_MOST_COMPARED: Final = 1_000
 
 
 def shown(value: object) -> str:

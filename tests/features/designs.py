@@ -16,16 +16,16 @@ from service.data.arrays import ArrayFacts, Part
 from service.data.table import Kind
 from service.errors import Fault
 from service.features.design import Design
-from service.features.design_layers import Tensor
+from service.features.network import Tensor
 from service.features.preparation import Target, Task
 from service.training.rows import Array
 
-VECTOR = Tensor(name="features", shape=(12,), kind="vector", width=0)
-TOKENS = Tensor(name="remark", shape=(20,), kind="tokens", width=300)
-PICTURE = Tensor(name="photo", shape=(8, 8, 1), kind="image", width=0)
-PHOTOGRAPH = Tensor(name="photo", shape=(64, 48, 3), kind="image", width=0)
-STEPS = Tensor(name="pulse", shape=(10, 2), kind="sequence", width=0)
-LONG = Tensor(name="pulse", shape=(100, 1), kind="sequence", width=0)
+VECTOR = Tensor(name="features", shape=(12,), kind="vector", vocabulary=None)
+TOKENS = Tensor(name="remark", shape=(20,), kind="tokens", vocabulary=300)
+PICTURE = Tensor(name="photo", shape=(8, 8, 1), kind="image", vocabulary=None)
+PHOTOGRAPH = Tensor(name="photo", shape=(64, 48, 3), kind="image", vocabulary=None)
+STEPS = Tensor(name="pulse", shape=(10, 2), kind="sequence", vocabulary=None)
+LONG = Tensor(name="pulse", shape=(100, 1), kind="sequence", vocabulary=None)
 
 SHAPES: dict[Task, tuple[int, ...]] = {
     Task.BINARY: (),
@@ -73,7 +73,7 @@ def x_of(tensors: Sequence[Tensor], rows: int, seed: int = 0) -> dict[str, Array
     made: dict[str, Array] = {}
     for one in tensors:
         if one.kind == "tokens":
-            made[one.name] = draw.integers(0, one.width, (rows, *one.shape)).astype("int32")
+            made[one.name] = draw.integers(0, one.vocabulary, (rows, *one.shape)).astype("int32")
         else:
             made[one.name] = draw.normal(size=(rows, *one.shape)).astype("float32")
     return made
@@ -129,13 +129,9 @@ def checked(made: Design, x: Sequence[ArrayFacts], y: Sequence[ArrayFacts], *, v
 def with_inputs(made: Design, tensors: Sequence[Tensor]) -> Design:
     """The design with the tensors as its inputs, where a preparation's layers would make them."""
     graph = "outputs" in made.architecture
-    rows = [{"type": "Input", "name": one.name, "dtype": _dtype(one)} for one in tensors]
+    rows = [{"type": "Input", "name": one.name, "dtype": one.dtype} for one in tensors]
     layers = [*rows, *made.architecture["layers"]]
     architecture = {**made.architecture, "layers": layers}
     return (
         Design(architecture=architecture, compile=made.compile, fit=made.fit, reasons=made.reasons) if graph else made
     )
-
-
-def _dtype(tensor: Tensor) -> str:
-    return "int32" if tensor.kind == "tokens" else "float32"

@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 
 from service.architecture import build
+from service.architecture.compilation import check_compile
+from service.architecture.graph import read_architecture
+from service.architecture.plan import make_plan
 from service.data.arrays import ArrayFacts
+from service.errors import Fault
 from service.features.design import design, design_for_arrays, suggested_split
-from service.features.design_layers import Tensor
-from service.features.preparation import Target, Task
+from service.features.network import Tensor, with_features
+from service.features.network import tensors as tensors_of
+from service.features.preparation import Preparation, Target, Task
 from service.training import engine
 from service.training.assembly import compile_model
 from service.training.callbacks import Callbacks
@@ -39,6 +44,7 @@ from tests.features.designs import (
     x_of,
     y_of,
 )
+from tests.features.features import category, image, number, preparation, sequence, text
 from tests.training.trainings import Noted
 
 TENSORS = {
@@ -55,20 +61,24 @@ TARGETS = {
     "vector": (target(Task.SEQUENCE, shape=(6,)),),
     "several": (target(Task.BINARY, "saved"), target(Task.NUMBER, "fare"), target(Task.CLASSES, "class")),
 }
-ROWS = (10, 150, 2_000, 30_000, 1_000_000)
 
 
-@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 @pytest.mark.parametrize("tensors", TENSORS.values(), ids=TENSORS)
+def test_designs_pass_all_checks(tensors: Sequence[Tensor], targets: Sequence[Target]) -> None:
+    """Every kind of data with every kind of target gets a design without a fault."""
+    made = with_inputs(design(tensors, targets, 700), tensors)
+    checked(made, *_facts(tensors, targets, 700), validates=True)
+
+
 @pytest.mark.parametrize("validates", [True, False])
-def test_designs_pass_all_checks(
-    tensors: Sequence[Tensor], targets: Sequence[Target], rows: int, validates: bool
-) -> None:
-    """Every kind of data with every kind of target, few rows or many, gets a design without a fault."""
+@pytest.mark.parametrize("rows", [10, 150, 2_000, 30_000, 1_000_000])
+@pytest.mark.parametrize("tensors", TENSORS.values(), ids=TENSORS)
+def test_few_rows_get_a_design_as_many_do(tensors: Sequence[Tensor], rows: int, validates: bool) -> None:
+    """Whether there are ten rows or a million, and whether some of them validate or not."""
+    targets = TARGETS["several"]
     made = with_inputs(design(tensors, targets, rows, validates=validates), tensors)
-    x, y = _facts(tensors, targets, rows)
-    plan = checked(made, x, y, validates=validates).plan
+    plan = checked(made, *_facts(tensors, targets, rows), validates=validates).plan
     assert sum(layer.parameters for layer in plan.layers) < 2_000_000
 
 
@@ -205,6 +215,31 @@ def test_arrays_get_a_design(x: Array, y: Array, names: tuple[str | None, str | 
     checked(design_for_arrays(stored[:1], stored[1:]), stored[:1], stored[1:], validates=False)
 
 
+PREPARATIONS = {
+    "vector": preparation(number(), category()),
+    "words": preparation(text(enters="tokens")),
+    "image": preparation(image()),
+    "sequence": preparation(sequence()),
+    "all": preparation(number(), category(), text("title", enters="tokens"), image(), sequence()),
+}
+
+
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("of", PREPARATIONS.values(), ids=PREPARATIONS)
+def test_the_layers_of_features_go_in_front(of: Preparation, targets: Sequence[Target]) -> None:
+    """A design begins with the tensors that a preparation makes, by their names."""
+    faults: list[Fault] = []
+    made = design(tensors_of(of), targets, 700)
+    network = read_architecture(with_features(made.architecture, of, "/architecture", faults), "/architecture", faults)
+    assert network is not None, faults
+    plan = make_plan(network, [], faults)
+    assert plan is not None, faults
+    assert [one.name for one in network.inputs] == [one.name for one in of.inputs]
+    assert len(plan.output_shapes) == len(targets)
+    compilation = check_compile(made.compile, plan.output_shapes, [], {}, "/compile", faults)
+    assert compilation is not None, faults
+
+
 def test_several_arrays_are_joined() -> None:
     """Inputs and outputs are called as the arrays are."""
     x = [facts("x", name, _stored(ARRAYS[name])) for name in ("table", "steps")]
@@ -263,6 +298,7 @@ def test_a_small_table_is_learned() -> None:
     labels = (np.hypot(values[:, 0], values[:, 1]) < 1.1).astype("int32")
     tensor, wanted = replace(VECTOR, shape=(2,)), target(Task.BINARY)
     made = design((tensor,), (wanted,), 120)
+    made = replace(made, fit={**made.fit, "epochs": 80})
     x, y = {"features": values}, {"saved": labels}
     stored = [facts("x", "x", values[:120])], [facts("y", None, labels[:120])]
     passed = checked(made, *stored, validates=True)
