@@ -282,6 +282,13 @@ def test_a_table_can_leave_suffixes_out(tmp_path: Path, table: bytes) -> None:
     assert [[*row.values()][:3] for row in rows] == [["cats/1.jpg", "cats", 10], ["dogs/2.jpg", "dogs", 20]]
 
 
+def test_a_table_can_be_json_lines(tmp_path: Path) -> None:
+    """As collections of images often have them."""
+    table = b'{"file_name": "b.png", "weight": 2.5}\n{"file_name": "a.png", "weight": 1}\n'
+    rows = take(tmp_path, zipped({"a.png": image(), "b.png": image(), "metadata.jsonl": table}))
+    assert [row["weight"] for row in rows] == [1.0, 2.5]
+
+
 def test_rows_and_images_that_find_no_other_are_faults(tmp_path: Path) -> None:
     """All are told, with the file and the row."""
     table = b"file,label\na.png,x\na.png,y\n,z\nq.png,w\n"
