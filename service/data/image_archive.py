@@ -15,11 +15,10 @@ from service.data.array_writer import FaultList
 from service.data.image_labels import Labels, labels_among, read_labels
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of
+from service.data.table_readers import TableOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from service.data.table_readers import TableOptions
 
 MAX_PIXELS: Final = 50_000_000
 MAX_FILE_BYTES: Final = 2**26
@@ -43,9 +42,9 @@ def read_image_archive(path: Path, folder: Path, options: TableOptions) -> None:
     """Write a table with the columns `filename`, `label` and `image`, one row a file, sorted by the files' names.
 
     The label is the name of the folder right above a file, if every file lies in a folder; otherwise there is no such
-    column. The image is the file's own bytes, known to be whole. One CSV or TSV file beside the images may name them:
-    its other columns come between, and a column `label` of its own instead of the folders. Raise Invalid with every
-    file that is no such image, MalformedRequest for a damaged zip file, TooLarge over a limit.
+    column. The image is the file's own bytes, known to be whole. One table beside the images (CSV, TSV, JSON lines) may
+    name them: its other columns come between, and a column `label` of its own instead of the folders. Raise Invalid
+    with every file that is no such image, MalformedRequest for a damaged zip file, TooLarge over a limit.
     """
     faults = FaultList()
     with path.open("rb") as file, opened(file) as files:

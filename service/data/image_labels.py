@@ -11,16 +11,23 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from service.data.array_writer import FaultList, escape
-from service.data.members import TEXT_SUFFIXES, Member, content
+from service.data.delimited import read_csv_table, read_tsv_table
+from service.data.json_records import read_json_lines
+from service.data.members import Member, content
 from service.data.table import batches
+from service.data.table_readers import Reader, TableOptions
 from service.errors import Fault, Invalid, KerasdError, MalformedRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from service.data.table_readers import TableOptions
-
 MAX_FILE_BYTES: Final = 2**26
+_READERS: Final[dict[str, Reader]] = {
+    ".csv": read_csv_table,
+    ".tsv": read_tsv_table,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+}
 #: The columns that every table of images has.
 OWN: Final = ("filename", "image")
 
@@ -40,7 +47,7 @@ class Labels:
 
 def labels_among(members: Sequence[Member]) -> Member | None:
     """The one member that is a table, if exactly one is and something is beside it."""
-    texts = [member for member in members if member.suffix in TEXT_SUFFIXES]
+    texts = [member for member in members if member.suffix in _READERS]
     return texts[0] if len(texts) == 1 and len(members) > 1 else None
 
 
@@ -69,15 +76,12 @@ def read_labels(
 def _table(files: zipfile.ZipFile, member: Member, folder: Path, options: TableOptions) -> pa.Table:
     import pyarrow as pa
 
-    # These readers know the options of tables, and those know the readers of images.
-    from service.data.delimited import read_csv_table, read_tsv_table
-
     if member.info.file_size > MAX_FILE_BYTES:
         raise _invalid(member, [Fault(pointer="", detail=f"The file has more than {MAX_FILE_BYTES} bytes, the most.")])
     path = folder / "labels"
     path.write_bytes(content(files, member))
     try:
-        (read_tsv_table if member.suffix == ".tsv" else read_csv_table)(path, folder, options)
+        _READERS[member.suffix](path, folder, options)
     except (Invalid, MalformedRequest) as error:
         raise _invalid(member, error.faults or [Fault(pointer="", detail=error.detail)]) from error
     return pa.Table.from_batches(batches(folder))

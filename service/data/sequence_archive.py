@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from service.data.array_writer import MAX_ROW_VALUES, FaultList
-from service.data.csv_table import MAX_LINE_BYTES, NotNumbers, cell_faults, read_names, read_rows
+from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
+from service.data.delimited import delimiter_of
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of, sequence_array
+from service.data.table_readers import TableOptions
 from service.errors import Fault, KerasdError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from service.data.table_readers import TableOptions
-
 MAX_FILE_BYTES: Final = 2**26
-_DELIMITERS: Final = ",;\t"
+_HEAD_BYTES: Final = 2**16
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 Array = np.ndarray[Any, Any]
@@ -127,11 +127,9 @@ def _cell_faults(data: bytes, header: list[str], delimiter: str, reason: str) ->
 
 
 def _delimiter(member: Member, data: bytes) -> str:
-    """What the header is divided by."""
     if member.suffix == ".tsv":
         return "\t"
-    line = data[:MAX_LINE_BYTES].partition(b"\n")[0].decode("utf-8", "replace")
-    return max(_DELIMITERS, key=line.count)
+    return delimiter_of(data[:_HEAD_BYTES])
 
 
 def _add(faults: FaultList, member: Member, detail: str, pointer: str = "") -> None:

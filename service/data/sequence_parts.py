@@ -141,10 +141,10 @@ def _keyed(batch: pa.RecordBatch, first: int, roles: Roles, faults: FaultList) -
 
 
 def _check_there(column: pa.Array, first: int, name: str, faults: FaultList) -> None:
-    if column.null_count:
-        for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist():
-            detail = f"No value came in row {first + row + 1}, column {name!r}; each row needs one. Fill it in."
-            faults.add(f"/{first + row}/{escape(name)}", detail)
+    missing = column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(missing).tolist():
+        detail = f"No value came in row {first + row + 1}, column {name!r}; each row needs one. Fill it in."
+        faults.add(f"/{first + row}/{escape(name)}", detail)
 
 
 def _time_key(column: pa.Array, first: int, name: str, faults: FaultList) -> pa.Array:
@@ -161,7 +161,7 @@ def _time_key(column: pa.Array, first: int, name: str, faults: FaultList) -> pa.
 
 
 def _moments(texts: pa.Array, first: int, name: str, faults: FaultList) -> pa.Array:
-    """Dates and moments that are written as ISO 8601 has them, with a zone or without."""
+    """Dates and moments that are written as ISO 8601 has them; what has no zone is in UTC."""
     import pyarrow as pa
 
     for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
@@ -169,23 +169,24 @@ def _moments(texts: pa.Array, first: int, name: str, faults: FaultList) -> pa.Ar
             return texts.cast(kind)
         except pa.ArrowInvalid:
             continue
-    wrong = [(row, text) for row, text in enumerate(texts.to_pylist()) if text is not None and not _is_moment(text)]
-    for row, text in wrong or [(0, texts[0].as_py())]:
-        came = f"The text {text[:40]!r} came in row {first + row + 1}, column {name!r}"
-        expected = "all times must be numbers, or all moments such as 2024-05-01 or 2024-05-01T12:30:00"
-        faults.add(f"/{first + row}/{escape(name)}", f"{came}; {expected}. Rewrite them.")
+    # Some have a zone and some have none, or they are no moments.
+    moments = [None if text is None else _microseconds(text) for text in texts.to_pylist()]
+    for row, (text, moment) in enumerate(zip(texts.to_pylist(), moments, strict=True)):
+        if text is not None and moment is None:
+            came = f"The text {text[:40]!r} came in row {first + row + 1}, column {name!r}"
+            expected = "all times must be numbers, or all moments such as 2024-05-01 or 2024-05-01T12:30:00"
+            faults.add(f"/{first + row}/{escape(name)}", f"{came}; {expected}. Rewrite them.")
     # Nothing more is known of the order, and each such text takes a while.
     faults.raise_if_any()
-    raise AssertionError
+    return pa.array(moments, pa.int64())
 
 
-def _is_moment(text: str) -> bool:
+def _microseconds(text: str) -> int | None:
     import pyarrow as pa
 
     for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
         try:
-            pa.scalar(text).cast(kind)
+            return int(pa.scalar(text).cast(kind).value)
         except pa.ArrowInvalid:
             continue
-        return True
-    return False
+    return None

@@ -23,12 +23,11 @@ from service.data.sequence_parts import Roles, distribute
 from service.data.sequence_rows import Shape, rows_of
 from service.data.sequence_sort import Gaps, Part, sort_part
 from service.data.table import FILENAME, TableWriter, Type, arrow_of, stored_types
+from service.data.table_readers import TableOptions
 from service.errors import TooLarge
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from service.data.table_readers import TableOptions
 
 VALUES: Final = "sequence"
 TARGET: Final = "target"

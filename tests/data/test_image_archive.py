@@ -35,9 +35,13 @@ def faults_of(folder: Path, body: bytes) -> tuple[Fault, ...]:
     return raised.value.faults
 
 
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
+
+
 def image(size: tuple[int, int] = (4, 3), kind: str = "PNG", mode: str = "RGB", **how: Any) -> bytes:
     file = io.BytesIO()
-    Image.effect_noise(size, 90).convert(mode).save(file, kind, **how)
+    noise(*size).convert(mode).save(file, kind, **how)
     return file.getvalue()
 
 
@@ -105,7 +109,7 @@ def test_the_order_of_packing_makes_no_difference(tmp_path: Path) -> None:
 def test_every_kind_of_png_is_read(mode: str) -> None:
     """Bits, greys, palettes, transparency and 16 bits."""
     file = io.BytesIO()
-    picture = Image.effect_noise((9, 9), 90)
+    picture = noise(9, 9)
     (Image.fromarray(np.asarray(picture).astype(np.uint16)) if mode == "I;16" else picture.convert(mode)).save(
         file, "PNG"
     )
@@ -122,7 +126,7 @@ def test_every_kind_of_jpeg_is_read(mode: str, how: dict[str, Any]) -> None:
 def test_animations_are_images() -> None:
     """An animated PNG counts with its first picture."""
     file = io.BytesIO()
-    frames = [Image.effect_noise((8, 8), 90) for _ in range(3)]
+    frames = [noise(8, 8, seed) for seed in range(3)]
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
     assert wrong_image(file.getvalue()) is None
 
@@ -130,7 +134,7 @@ def test_animations_are_images() -> None:
 def test_photographs_of_several_pictures_are_images() -> None:
     """What many telephones write is a JPEG with a preview behind it, and counts with its first picture."""
     file = io.BytesIO()
-    frames = [Image.effect_noise((8, 8), 90).convert("RGB") for _ in range(2)]
+    frames = [noise(8, 8, seed).convert("RGB") for seed in range(2)]
     frames[0].save(file, "MPO", save_all=True, append_images=frames[1:])
     assert wrong_image(file.getvalue()) is None
 
@@ -276,6 +280,13 @@ def test_a_table_can_leave_suffixes_out(tmp_path: Path, table: bytes) -> None:
     """Numbers are names too; without a label of its own the folders are."""
     rows = take(tmp_path, zipped({"cats/1.jpg": image(kind="JPEG"), "dogs/2.jpg": image(), "sizes.tsv": table}))
     assert [[*row.values()][:3] for row in rows] == [["cats/1.jpg", "cats", 10], ["dogs/2.jpg", "dogs", 20]]
+
+
+def test_a_table_can_be_json_lines(tmp_path: Path) -> None:
+    """As collections of images often have them."""
+    table = b'{"file_name": "b.png", "weight": 2.5}\n{"file_name": "a.png", "weight": 1}\n'
+    rows = take(tmp_path, zipped({"a.png": image(), "b.png": image(), "metadata.jsonl": table}))
+    assert [row["weight"] for row in rows] == [1.0, 2.5]
 
 
 def test_rows_and_images_that_find_no_other_are_faults(tmp_path: Path) -> None:
