@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ BAR = 2.0
 BLOCK_BYTES = 2**20
 ROW_VALUES = 256
 BOUNDARY = "kerasd-benchmark-5f1d7c0ea94b4b7f"
+END = f"\r\n--{BOUNDARY}--\r\n".encode()
 TIMEOUT_SECONDS = 600.0
 
 
@@ -110,9 +111,8 @@ def upload(port: int, files: dict[str, Path]) -> str:
         RuntimeError: the service did not take it.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, TIMEOUT_SECONDS, blocksize=BLOCK_BYTES)
-    heads = {name: _part_head(name) for name in files}
-    end = f"\r\n--{BOUNDARY}--\r\n".encode()
-    size = sum(len(heads[name]) + file.stat().st_size for name, file in files.items()) + len(end)
+    heads = {name: head_of(name) for name in files}
+    size = sum(len(heads[name]) + file.stat().st_size for name, file in files.items()) + len(END)
     connection.putrequest("POST", "/v1/datasets")
     connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
     connection.putheader("Content-Length", str(size))
@@ -121,8 +121,14 @@ def upload(port: int, files: dict[str, Path]) -> str:
         connection.send(heads[name])
         with path.open("rb") as file:
             connection.send(file)
-    connection.send(end)
+    connection.send(END)
     return str(_answer(connection, 201)["id"])
+
+
+def head_of(name: str) -> bytes:
+    """What stands before a part of the form."""
+    disposition = f'Content-Disposition: form-data; name="{name}"; filename="{name}.npy"'
+    return f"\r\n--{BOUNDARY}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
 
 
 def delete(port: int, dataset: str) -> None:
@@ -131,7 +137,7 @@ def delete(port: int, dataset: str) -> None:
     _answer(connection, 204)
 
 
-def write_and_hash(files: Sequence[Path] | Any, copy: Path) -> str:
+def write_and_hash(files: Iterable[Path], copy: Path) -> str:
     """What cannot be spared: each byte once to the disk and once through SHA-256."""
     digest = hashlib.sha256()
     with copy.open("wb") as target:
@@ -154,11 +160,6 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--folder", type=Path, help="where the files and the data folder are made")
     command.add_argument("--json", type=Path, help="write the raw readings to this file")
     return command
-
-
-def _part_head(name: str) -> bytes:
-    disposition = f'Content-Disposition: form-data; name="{name}"; filename="{name}.npy"'
-    return f"\r\n--{BOUNDARY}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
 
 
 def _answer(connection: http.client.HTTPConnection, status: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """multipart/form-data, read part by part while it comes; no part is ever whole in memory."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -17,6 +18,8 @@ MAX_HEAD_BYTES: Final = 2**16
 MAX_PARTS: Final = 256
 _PIECE_BYTES: Final = 2**22
 _MAX_BOUNDARY: Final = 70
+#: More than a boundary takes.
+_TAIL_BYTES: Final = 2**8
 _ADVICE: Final = "Let the client write the form: with curl, -F x=@x.npy -F y=@y.npy."
 
 
@@ -26,7 +29,10 @@ class Form:
     def __init__(self, stream: Readable, parameters: Mapping[str, str], limit_bytes: int) -> None:
         """`parameters` are those of the Content-Type; raises MalformedRequest where they have no usable boundary."""
         self._stream, self._limit_bytes, self._size = stream, limit_bytes, 0
-        self._decoder = MultipartDecoder(_boundary(parameters), max_parts=MAX_PARTS)
+        boundary = _boundary(parameters)
+        self._decoder = MultipartDecoder(boundary, max_parts=MAX_PARTS)
+        self._open_end = re.compile(rb"--%s([ \t]*[-\r]?)\Z" % re.escape(boundary))
+        self._held = b""
         self._part: str | None = None
 
     def parts(self) -> Iterator[FilePart]:
@@ -60,7 +66,7 @@ class Form:
                 self._pass_over_the_rest()
                 return None
             self._check_head()
-            self._decoder.receive_data(self._read() or None)
+            self._feed()
         return event
 
     def _decoded(self) -> Event:
@@ -74,6 +80,27 @@ class Form:
     def _check_head(self) -> None:
         if self._decoder.state in (State.PREAMBLE, State.PART) and len(self._decoder.buffer) > MAX_HEAD_BYTES:
             raise _malformed(f"What stands before a part takes more than {MAX_HEAD_BYTES} bytes. {_ADVICE}")
+
+    def _feed(self) -> None:
+        """Give the decoder the next piece, but no boundary without what ends its line.
+
+        It would take a part of the line break before such a boundary for content.
+        """
+        came = self._read()
+        piece, self._held = self._held + came, b""
+        held = self._length_to_hold(piece) if came else 0
+        if held:
+            piece, self._held = piece[:-held], piece[-held:]
+        if piece or not came:
+            self._decoder.receive_data(piece or None)
+
+    def _length_to_hold(self, piece: bytes) -> int:
+        """How many bytes to hold back so that no boundary is whole at the end, unless the end of its line is there."""
+        tail = piece[-_TAIL_BYTES:]
+        if len(piece) < _TAIL_BYTES:
+            tail = bytes(self._decoder.buffer[-_TAIL_BYTES:]) + tail
+        found = self._open_end.search(tail)
+        return 0 if found is None else min(len(piece), len(found[1]) + 1)
 
     def _read(self) -> bytes:
         piece = self._stream.read(_PIECE_BYTES)

@@ -49,7 +49,7 @@ class Reader(Protocol):
     """Reads the common form of a body: `{"instances": [...]}` of what the version takes."""
 
     def read(self, content: bytes) -> dict[str, np.ndarray[Any, Any]] | None:
-        """The arrays by input name; None where it has not that form. May raise what is wrong with it."""
+        """The arrays by input name; None where it has not that form, or is wrong."""
         ...
 
 

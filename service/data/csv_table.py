@@ -86,9 +86,9 @@ def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterato
             raise NotNumbers(str(error)) from error
 
 
-def not_utf8(position: int) -> MalformedRequest:
+def not_utf8(position: int, form: str = "CSV") -> MalformedRequest:
     """The error of a file whose byte at a position is not UTF-8."""
-    detail = f"The byte at position {position} is not UTF-8; CSV files must be UTF-8 text. Save the file as UTF-8."
+    detail = f"The byte at position {position} is not UTF-8; {form} files must be UTF-8 text. Save the file as UTF-8."
     return MalformedRequest(detail, [Fault(pointer="", detail=detail)])
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service.data.array_writer import FaultList
+from service.data.image_labels import Labels, labels_among, read_labels
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of
 
@@ -42,16 +43,20 @@ def read_image_archive(path: Path, folder: Path, options: TableOptions) -> None:
     """Write a table with the columns `filename`, `label` and `image`, one row a file, sorted by the files' names.
 
     The label is the name of the folder right above a file, if every file lies in a folder; otherwise there is no such
-    column. The image is the file's own bytes, known to be whole. Raise Invalid with every file that is no such image,
-    MalformedRequest for a damaged zip file, TooLarge over a limit.
+    column. The image is the file's own bytes, known to be whole. One CSV or TSV file beside the images may name them:
+    its other columns come between, and a column `label` of its own instead of the folders. Raise Invalid with every
+    file that is no such image, MalformedRequest for a damaged zip file, TooLarge over a limit.
     """
     faults = FaultList()
     with path.open("rb") as file, opened(file) as files:
         members = members_of(files, options.limits.max_bytes, faults)
-        if not members:
+        table = labels_among(members)
+        images = [member for member in members if member is not table]
+        if not images:
             faults.add("", "The zip file holds no files; PNG or JPEG images were expected. Put them into it.")
         faults.raise_if_any()
-        _write(files, members, folder, options, faults)
+        labels = None if table is None else read_labels(files, table, images, folder, options)
+        _write(files, images, labels, folder, options, faults)
     faults.raise_if_any()
 
 
@@ -97,16 +102,26 @@ def _named(data: bytes) -> str:
 
 
 def _write(
-    files: zipfile.ZipFile, members: list[Member], folder: Path, options: TableOptions, faults: FaultList
+    files: zipfile.ZipFile,
+    images: list[Member],
+    labels: Labels | None,
+    folder: Path,
+    options: TableOptions,
+    faults: FaultList,
 ) -> None:
+    schema = _schema(labels, labelled(images))
+    with TableWriter(folder, schema, options.limits) as writer:
+        for rows in in_batches(_images(files, images, faults), lambda row: len(row[1])):
+            writer.write(_batch(rows, labels, schema))
+
+
+def _schema(labels: Labels | None, with_folders: bool) -> pa.Schema:
     import pyarrow as pa
 
-    with_labels = labelled(members)
-    names = ("filename", "label") if with_labels else ("filename",)
-    schema = pa.schema([*((name, arrow_of("string")) for name in names), ("image", arrow_of("image"))])
-    with TableWriter(folder, schema, options.limits) as writer:
-        for rows in in_batches(_images(files, members, faults), lambda row: len(row[1])):
-            writer.write(_batch(rows, schema, with_labels))
+    told = [] if labels is None else [*labels.table.schema]
+    if with_folders and all(field.name != "label" for field in told):
+        told.insert(0, pa.field("label", arrow_of("string")))
+    return pa.schema([("filename", arrow_of("string")), *told, ("image", arrow_of("image"))])
 
 
 def _images(files: zipfile.ZipFile, members: list[Member], faults: FaultList) -> Iterator[tuple[Member, bytes]]:
@@ -123,10 +138,12 @@ def _images(files: zipfile.ZipFile, members: list[Member], faults: FaultList) ->
             faults.add(member.pointer, f"{member.name[:200]!r}: {wrong}")
 
 
-def _batch(rows: list[tuple[Member, bytes]], schema: pa.Schema, with_labels: bool) -> pa.RecordBatch:
+def _batch(rows: list[tuple[Member, bytes]], labels: Labels | None, schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
-    columns = [pa.array([member.name for member, _ in rows], arrow_of("string"))]
-    if with_labels:
-        columns.append(pa.array([member.folder for member, _ in rows], arrow_of("string")))
-    return pa.record_batch([*columns, pa.array([data for _, data in rows], arrow_of("image"))], schema=schema)
+    members = [member for member, _ in rows]
+    told = [] if labels is None else labels.of(members)
+    columns = [pa.array([member.name for member in members], arrow_of("string"))]
+    if len(schema) > len(told) + 2:
+        columns.append(pa.array([member.folder for member in members], arrow_of("string")))
+    return pa.record_batch([*columns, *told, pa.array([data for _, data in rows], arrow_of("image"))], schema=schema)

@@ -54,8 +54,8 @@ def _parse(version: bytes, length: bytes, text: bytes) -> ArrayHeader:
     read = npy.read_array_header_2_0 if wide else npy.read_array_header_1_0
     try:
         shape, fortran, dtype = read(io.BytesIO(length + text))
-    except (SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:
-        raise ValueError("its header does not parse") from error
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:
+        raise ValueError(f"its header does not parse: {text[:60]!r}") from error
     size = len(MAGIC) + len(version) + len(length) + len(text)
     return ArrayHeader(shape=tuple(map(int, shape)), fortran=fortran, dtype=dtype, size=size)
 

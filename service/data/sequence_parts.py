@@ -1,9 +1,8 @@
-"""The rows of a long table, put by their id into parts that are small enough to be sorted in memory, and sorted."""
+"""The rows of a long table, put by their id into files, each of which has all the rows of its ids."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,14 @@ import numpy as np
 
 from service.data.array_writer import FaultList, escape
 from service.data.table import FILENAME, Type, batches
-from service.errors import TooLarge
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_BYTES: Final = 2**24
+#: Each is an open file while rows come.
 MAX_PARTS: Final = 256
-#: The rows of one sequence are in one part.
-MAX_PART_BYTES: Final = 2**28
 _HELD_BYTES: Final = 2**24
-_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 Array = np.ndarray[Any, Any]
 
@@ -39,122 +35,90 @@ class Roles:
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A sorted part: a file with one batch, in which each sequence's rows lie together in the order of time.
+class Files:
+    """Arrow files of one schema in a folder, to which rows go by their numbers; one opens with its first row."""
 
-    The sequences stand in the order of `firsts`, the numbers of the rows in which they first came, and have `lengths`
-    rows. `changing` has a row and a sequence for each column that changes within one.
-    `gaps` has the first rows of a column without a finite number, with what came, and `more_gaps` counts the others.
-    """
-
-    path: Path
-    lengths: Array
-    firsts: Array
-    changing: Mapping[str, tuple[int, Any]]
-    gaps: Mapping[str, list[tuple[int, str]]]
-    more_gaps: Mapping[str, int]
-
-
-def distribute(folder: Path, spare: Path, roles: Roles) -> list[Path]:
-    """Write the rows of the table into files in `spare`; the rows of an id go to one file, in their order.
-
-    A file has the table's columns by their places, then the key of time and the row's number. Raise Invalid for rows
-    without an id or a time.
-    """
-
-    number = min(MAX_PARTS, 1 + (folder / FILENAME).stat().st_size // PART_BYTES)
-    faults = FaultList()
-    held: list[pa.RecordBatch] = []
-    row = size = 0
-    with ExitStack() as stack:
-        files = _Files(spare, number, stack)
-        for batch in batches(folder):
-            held.append(_keyed(batch, row, roles, faults))
-            row, size = row + batch.num_rows, size + batch.nbytes
-            if size >= _HELD_BYTES:
-                files.write(held, roles.identity)
-                held, size = [], 0
-        if held:
-            files.write(held, roles.identity)
-    if not row:
-        faults.add("", "The table has no rows; at least one was expected. Send one or more.")
-    faults.raise_if_any()
-    return [path for path in files.paths if path.exists()]
-
-
-def sort_part(path: Path, roles: Roles) -> Part:
-    """Sort a part by the first row of each id, and by time, and see what changes within its sequences.
-
-    Raise Invalid for equal times in a sequence, TooLarge for a part that is too large to be sorted.
-    """
-    import pyarrow as pa
-
-    if path.stat().st_size > MAX_PART_BYTES:
-        raise TooLarge(
-            f"A sequence has more than {MAX_PART_BYTES} bytes as a table, the most allowed. Cut it into shorter ones."
-        )
-    with pa.memory_map(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all().combine_chunks()
-    names = table.column_names
-    codes = table.column(roles.identity).combine_chunks().dictionary_encode().indices.to_numpy()
-    rows = table.column(len(names) - 1).to_numpy()
-    key = table.column(len(names) - 2).to_numpy()
-    firsts = rows[np.unique(codes, return_index=True)[1]]
-    order = np.lexsort((key, codes))
-    if not (order[1:] > order[:-1]).all():
-        table, codes, rows, key = table.take(order), codes[order], rows[order], key[order]
-    same = codes[1:] == codes[:-1]
-    if roles.time is not None:
-        _check_times(table.column(roles.time), rows, same & (key[1:] == key[:-1]), roles.time)
-    ends = np.flatnonzero(np.concatenate((~same, [True]))) + 1
-    place = path.with_suffix(".sorted")
-    _write_sorted(table, place)
-    path.unlink()
-    gaps = {name: _gaps(table.column(name), rows) for name in roles.numbers}
-    return Part(
-        path=place,
-        lengths=np.diff(ends, prepend=0),
-        firsts=firsts,
-        changing=_changing(table, rows, same, roles),
-        gaps={name: found for name, (found, _) in gaps.items()},
-        more_gaps={name: more for name, (_, more) in gaps.items()},
-    )
-
-
-class _Files:
-    """The files of all parts, each opened when the first row comes for it."""
-
-    def __init__(self, folder: Path, number: int, stack: ExitStack) -> None:
-        self.paths = [folder / f"{part}.part" for part in range(number)]
-        self._stack = stack
+    def __init__(self, folder: Path, stem: str, number: int) -> None:
+        self._places = [folder / f"{stem}.{part}" for part in range(number)]
+        self._stack = ExitStack()
         self._writers: dict[int, Any] = {}
+        self._held: list[tuple[pa.RecordBatch, Array]] = []
+        self._bytes = 0
 
-    def write(self, held: list[pa.RecordBatch], identity: str) -> None:
+    @property
+    def paths(self) -> list[Path]:
+        """The files that have rows."""
+        return [self._places[part] for part in sorted(self._writers)]
+
+    def add(self, batch: pa.RecordBatch, parts: Array) -> None:
+        """Put each row into the file whose number `parts` has; the rows of a file stay in their order."""
+        self._held.append((batch, parts))
+        self._bytes += batch.nbytes
+        # Many rows at once make few pieces of each file.
+        if self._bytes >= _HELD_BYTES:
+            self._flush()
+
+    def __enter__(self) -> Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            self._flush()
+
+    def _flush(self) -> None:
         import pyarrow as pa
 
-        number = len(self.paths)
-        parts = np.concatenate([_part_numbers(batch.column(identity), number) for batch in held])
+        if not self._held:
+            return
+        # Numbers of 16 bits are sorted in one pass.
+        parts = np.concatenate([numbers for _, numbers in self._held]).astype(np.int16)
         order = np.argsort(parts, kind="stable")
-        table = pa.Table.from_batches(held).take(order)
-        ends = np.searchsorted(parts[order], np.arange(1, number + 1))
+        table = pa.Table.from_batches([batch for batch, _ in self._held]).take(order)
+        ends = np.searchsorted(parts[order], np.arange(1, len(self._places) + 1)).tolist()
         for part, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
             if end > first:
                 self._writer(part, table.schema).write_table(table.slice(first, end - first))
+        self._held, self._bytes = [], 0
 
     def _writer(self, part: int, schema: pa.Schema) -> Any:
         import pyarrow as pa
 
         if part not in self._writers:
-            file = self._stack.enter_context(pa.OSFile(str(self.paths[part]), "wb"))
+            file = self._stack.enter_context(pa.OSFile(str(self._places[part]), "wb"))
             self._writers[part] = self._stack.enter_context(pa.ipc.new_file(file, schema))
         return self._writers[part]
+
+
+def distribute(folder: Path, spare: Path, roles: Roles) -> list[Path]:
+    """Write the rows of the table into files in `spare`; the rows of an id go to one file, in their order.
+
+    A file has the table's columns, then the key by which rows of an id are sorted, and the row's number. Raise Invalid
+    for rows without an id or a time.
+    """
+    number = min(MAX_PARTS, 1 + (folder / FILENAME).stat().st_size // PART_BYTES)
+    faults = FaultList()
+    row = 0
+    with Files(spare, "part", number) as files:
+        for batch in batches(folder):
+            files.add(_keyed(batch, row, roles, faults), _part_numbers(batch.column(roles.identity), number))
+            row += batch.num_rows
+    if not row:
+        faults.add("", "The table has no rows; at least one was expected. Send one or more.")
+    faults.raise_if_any()
+    return files.paths
+
+
+def in_python(values: pa.Array) -> list[Any]:
+    """The values as Python has them; moments as texts, for there are such as Python does not have."""
+    import pyarrow as pa
+
+    return (values.cast(pa.string()) if pa.types.is_timestamp(values.type) else values).to_pylist()  # type: ignore[no-any-return]
 
 
 def _part_numbers(identities: pa.Array, number: int) -> Array:
     """The part of each row: equal ids have the same in every batch, and in every process."""
     encoded = identities.dictionary_encode()
-    hashes = [zlib.crc32(str(value).encode()) % number for value in encoded.dictionary.to_pylist()]
+    hashes = [zlib.crc32(str(value).encode()) % number for value in in_python(encoded.dictionary)]
     # An id that is missing has become a fault.
     numbers: Array = np.array([*hashes, 0])[encoded.indices.fill_null(len(hashes)).to_numpy()]
     return numbers
@@ -225,51 +189,3 @@ def _is_moment(text: str) -> bool:
             continue
         return True
     return False
-
-
-def _check_times(times: pa.ChunkedArray, rows: Array, equal: Array, name: str) -> None:
-    faults = FaultList()
-    places = np.flatnonzero(equal)
-    for place in places[: FaultList.LIMIT].tolist():
-        earlier, row = int(rows[place]), int(rows[place + 1])
-        came = f"Rows {earlier + 1} and {row + 1} are of one sequence and have the same time"
-        detail = f"{came}, {str(times[place].as_py())[:40]!r}; each step needs its own. Correct or remove one."
-        faults.add(f"/{row}/{escape(name)}", detail)
-    faults.count_more(max(0, len(places) - FaultList.LIMIT))
-    faults.raise_if_any()
-
-
-def _changing(table: pa.Table, rows: Array, same: Array, roles: Roles) -> dict[str, tuple[int, Any]]:
-    changing = {}
-    for name in (*roles.numbers, *roles.others):
-        places = np.flatnonzero(same & _differs(table.column(name).combine_chunks()))
-        if len(places):
-            place = int(places[0]) + 1
-            changing[name] = (int(rows[place]), table.column(roles.identity)[place].as_py())
-    return changing
-
-
-def _differs(column: pa.Array) -> Array:
-    """Whether each value is another one than that before it; a value that is missing equals another such."""
-    codes = column.dictionary_encode().indices.fill_null(-1).to_numpy()
-    differs: Array = codes[1:] != codes[:-1]
-    return differs
-
-
-def _gaps(column: pa.ChunkedArray, rows: Array) -> tuple[list[tuple[int, str]], int]:
-    """The first rows in which there is no finite number within float32, with what came, and how many more there are."""
-    import pyarrow as pa
-
-    values = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
-    wrong = np.flatnonzero(~(np.abs(values) <= _FLOAT32_MAX))
-    first = wrong[np.argsort(rows[wrong])][: FaultList.LIMIT].tolist()
-    found = [(int(rows[place]), str(values[place]) if column[place].is_valid else "No value") for place in first]
-    return found, len(wrong) - len(found)
-
-
-def _write_sorted(table: pa.Table, place: Path) -> None:
-    import pyarrow as pa
-
-    with pa.OSFile(str(place), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        for batch in table.combine_chunks().to_batches():
-            writer.write_batch(batch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from service.data.sequence_parts import Part
+from service.data.sequence_sort import Part, mapped
 from service.data.table import MAX_BATCH_BYTES, MAX_BATCH_ROWS, sequence_array
 
 if TYPE_CHECKING:
@@ -49,10 +49,25 @@ def rows_of(parts: Sequence[Part], shape: Shape, schema: pa.Schema) -> Iterator[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
-    """Some sequences, whose steps follow one another: `values` are (steps, channels) in float32.
+class _Runs:
+    """Sequences in the wanted order, or pieces of long ones with all steps that their windows need.
 
-    Step n has row `places[n]` of `table`. `starts` and `lengths` are those of the sequences.
+    Each is `lengths` steps from `offsets` on in the part `owners`.
+    """
+
+    owners: Array
+    offsets: Array
+    lengths: Array
+
+    def taken(self, order: Any) -> _Runs:
+        return _Runs(owners=self.owners[order], offsets=self.offsets[order], lengths=self.lengths[order])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Some runs, whose steps follow one another: `values` are (steps, channels) in float32.
+
+    Step n has row `places[n]` of `table`. `starts` and `lengths` are those of the runs.
     """
 
     values: Array
@@ -63,23 +78,50 @@ class _Block:
 
 
 def _blocks(parts: Sequence[Part], shape: Shape) -> Iterator[_Block]:
-    """All sequences, as many at a time as make a batch."""
+    """All runs, as many at a time as make a batch."""
     tables = [_mapped(part) for part in parts]
-    owners = np.concatenate([np.full(len(part.firsts), number) for number, part in enumerate(parts)])
-    order = np.argsort(np.concatenate([part.firsts for part in parts]))
-    owners, lengths = owners[order], np.concatenate([part.lengths for part in parts])[order]
-    step_bytes = sum(part.path.stat().st_size for part in parts) / int(lengths.sum())
-    # A block takes of each part the steps that come next in it, since there too the sequences are in this order.
-    taken = [0] * len(parts)
-    for first, end in _cuts(lengths, max(1, int(MAX_BATCH_BYTES / step_bytes))):
-        counts = np.bincount(owners[first:end], lengths[first:end], len(parts)).astype(np.int64).tolist()
-        pieces = [table.slice(*place) for table, *place in zip(tables, taken, counts, strict=True)]
-        yield _block(pieces, shape, owners[first:end], lengths[first:end])
-        taken = [before + count for before, count in zip(taken, counts, strict=True)]
+    runs = _sequences(parts)
+    step_bytes = sum(table.nbytes for table in tables) / int(runs.lengths.sum())
+    most_steps = max(1, int(MAX_BATCH_BYTES / step_bytes))
+    if shape.window is not None:
+        runs = _pieces(runs, shape, most_steps)
+    for first, end in _cuts(runs.lengths, most_steps):
+        yield _block(tables, runs.taken(slice(first, end)), shape)
+
+
+def _mapped(part: Part) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables([mapped(path) for path in part.paths])
+
+
+def _sequences(parts: Sequence[Part]) -> _Runs:
+    """All sequences, as they first came."""
+    runs = _Runs(
+        owners=np.repeat(np.arange(len(parts)), [len(part.lengths) for part in parts]),
+        offsets=np.concatenate([np.cumsum(part.lengths) - part.lengths for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+    )
+    return runs.taken(np.argsort(np.concatenate([part.firsts for part in parts])))
+
+
+def _pieces(runs: _Runs, shape: Shape, most_steps: int) -> _Runs:
+    """Cut sequences that are longer than a block between two windows, and leave out those without a window."""
+    windows = shape.windows(runs.lengths)
+    most = max(1, most_steps // shape.stride)
+    pieces = -(-windows // most)
+    owner = np.repeat(np.arange(len(windows)), pieces)
+    before = most * (np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
+    here = np.minimum(most, windows[owner] - before)
+    return _Runs(
+        owners=runs.owners[owner],
+        offsets=runs.offsets[owner] + before * shape.stride,
+        lengths=(here - 1) * shape.stride + shape.steps,
+    )
 
 
 def _cuts(lengths: Array, most_steps: int) -> Iterator[tuple[int, int]]:
-    """Where to cut, so that what lies between has at most so many steps unless it is one sequence."""
+    """Where to cut, so that what lies between has at most so many steps unless it is one run."""
     ends = np.cumsum(lengths)
     first = 0
     while first < len(lengths):
@@ -90,28 +132,26 @@ def _cuts(lengths: Array, most_steps: int) -> Iterator[tuple[int, int]]:
         first = end
 
 
-def _block(pieces: list[pa.Table], shape: Shape, owners: Array, lengths: Array) -> _Block:
-    """Bring the sequences that lie in the pieces, one of each part, into one order: `owners` are their parts."""
+def _block(tables: Sequence[pa.Table], runs: _Runs, shape: Shape) -> _Block:
+    """Bring the steps of the runs into their order."""
     import pyarrow as pa
 
+    pieces, starts, rows = [], np.empty_like(runs.lengths), 0
+    for owner in np.unique(runs.owners).tolist():
+        # In a part too the sequences stand in this order, so that the runs are neighbours there.
+        own = runs.owners == owner
+        first = int(runs.offsets[own].min())
+        piece = tables[owner].slice(first, int((runs.offsets[own] + runs.lengths[own]).max()) - first)
+        starts[own] = runs.offsets[own] - first + rows
+        pieces.append(piece)
+        rows += piece.num_rows
     table = pa.concat_tables(pieces)
-    begins = np.cumsum(lengths) - lengths
-    # A stable sort by the part gives the sequences as they lie in the table.
-    lying = np.argsort(owners, kind="stable")
-    starts = np.empty_like(begins)
-    starts[lying] = np.cumsum(lengths[lying]) - lengths[lying]
-    places = np.repeat(starts - begins, lengths) + np.arange(table.num_rows)
-    values = np.empty((table.num_rows, len(shape.channels)), np.float32)
+    begins = np.cumsum(runs.lengths) - runs.lengths
+    places = np.repeat(starts - begins, runs.lengths) + np.arange(runs.lengths.sum())
+    values = np.empty((len(places), len(shape.channels)), np.float32)
     for index, name in enumerate(shape.channels):
-        values[:, index] = table.column(name).cast(pa.float64()).to_numpy()[places]
-    return _Block(values=values, places=places, table=table, starts=begins, lengths=lengths)
-
-
-def _mapped(part: Part) -> pa.Table:
-    import pyarrow as pa
-
-    with pa.memory_map(str(part.path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        values[:, index] = table.column(name).cast(pa.float64(), safe=False).to_numpy()[places]
+    return _Block(values=values, places=places, table=table, starts=begins, lengths=runs.lengths)
 
 
 def _whole(block: _Block, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -1,24 +1,27 @@
 """Long tables, which have a step a row, become tables of sequences: one row each, or one for each window of steps.
 
     table.arrow, a step a row
-      -> parts, by a hash of the id, each small enough to be sorted in memory  (sequence_parts.py)
+      -> parts, by a hash of the id  (sequence_parts.py)
+      -> sorted parts, a range that fits into memory at a time  (sequence_sort.py)
       -> which columns change from step to step, and are the values; the others belong to the row
       -> table.arrow, a row a sequence, in the order in which the sequences first came  (sequence_rows.py)
 
-Beside one part nothing is in memory but three numbers for each sequence.
+Beside one range nothing is in memory but some numbers for each sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from service.data.array_writer import MAX_ROW_VALUES, FaultList, escape
-from service.data.sequence_parts import Part, Roles, distribute, sort_part
+from service.data.sequence_parts import Roles, distribute
 from service.data.sequence_rows import Shape, rows_of
+from service.data.sequence_sort import Gaps, Part, sort_part
 from service.data.table import FILENAME, TableWriter, Type, arrow_of, stored_types
 from service.errors import TooLarge
 
@@ -155,12 +158,12 @@ def _hint(parts: Sequence[Part]) -> str:
 
 def _add_gaps(channels: tuple[str, ...], parts: Sequence[Part], faults: FaultList) -> None:
     """A fault for each step that has no number, in the order of the rows."""
-    gaps = sorted((row, name, came) for part in parts for name in channels for row, came in part.gaps.get(name, ()))
-    for row, name, came in gaps:
+    gaps = {name: reduce(Gaps.joined, (part.gaps[name] for part in parts)) for name in channels}
+    for row, name, came in sorted((row, name, came) for name, gap in gaps.items() for row, came in gap.found):
         advice = "Fill it in, or leave the row out" if came == "No value" else "Replace it"
         detail = f"{came} came in row {row + 1}, column {name!r}; each step needs a finite number within float32."
         faults.add(f"/{row}/{escape(name)}", f"{detail} {advice}.")
-    faults.count_more(sum(part.more_gaps.get(name, 0) for part in parts for name in channels))
+    faults.count_more(sum(gap.more for gap in gaps.values()))
 
 
 def _check_lengths(parts: Sequence[Part], shape: Shape, options: TableOptions) -> None:

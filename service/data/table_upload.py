@@ -8,7 +8,7 @@ from service.data.profile import profile_table
 from service.data.sequence_table import group_sequences
 from service.data.store import storage_full
 from service.data.table import ColumnFacts, Kind, row_count
-from service.data.table_readers import READERS, TableOptions, table_sha256
+from service.data.table_readers import TableOptions, reader_of, table_sha256
 from service.errors import Fault, Invalid
 
 
@@ -20,7 +20,7 @@ def read_table(request: dict[str, Any]) -> dict[str, Any]:
     """
     folder, options = Path(request["folder"]), TableOptions.from_json(request["options"])
     with storage_full():
-        READERS[request["format"]](Path(request["file"]), folder, options)
+        reader_of(request["format"])(Path(request["file"]), folder, options)
         if options.sequence is not None:
             group_sequences(folder, options)
     rows = row_count(folder)

@@ -55,7 +55,7 @@ def choose(asked: FeatureRequest, survey: Survey, copies: str | None, alone: boo
     if survey.rows and survey.missing == survey.rows:
         return _left_out(column, "it has no value in any row")
     if survey.constant:
-        return _left_out(column, "it is the same in every training row")
+        return _left_out(column, "it is the same in every row that trains, or empty")
     if _identifies(column, survey):
         return _left_out(column, "it has another value in each row, as identifiers do")
     return _CHOOSERS[column.kind](asked, survey, alone)

@@ -92,7 +92,7 @@ class _Rows:
 
 
 def _input(one: InputFacts, values: Mapping[str, Values], preparation: Preparation, rows: _Rows) -> Array:
-    features = [feature for feature in preparation.features if feature.column in one.columns]
+    features = preparation.features_of[one.name]
     if one.name == NUMBERS:
         return _numbers(one, features, values, rows)
     if one.name == CATEGORIES:
@@ -323,10 +323,7 @@ def _quantity(target: Target, values: Array, rows: _Rows) -> Array:
     _refuse_no_target(target, np.isnan(values), rows)
     large = np.isinf(array)
     if large.any():
-        detail = (
-            f"In the target {target.column!r}: a number came that is too large for float32; expected one up to 3.4e38."
-        )
-        rows.refuse(target.column, large, detail)
+        rows.refuse(target.column, large, f"In the target {target.column!r}: {_TOO_LARGE}")
     return array.reshape(-1, *target.shape)
 
 
@@ -343,6 +340,9 @@ def _steps(target: Target, sequences: Sequence[Array | None], rows: _Rows) -> Ar
 
 
 def _refuse_label(target: Target, text: str, wrong: Mask, rows: _Rows) -> None:
+    if rows.full:
+        rows.count(wrong)
+        return
     detail = (
         f"In the target {target.column!r}: {text[:60]!r} came, which is none of the labels {listed(target.labels)}."
         f"{similar(text, target.labels)} Correct the row or leave it out."

@@ -25,7 +25,7 @@ def pixels_of(content: bytes, height: int, width: int, channels: int) -> npt.NDA
     whole, bilinearly. Raises PictureError.
     """
     # Pillow takes a tenth of a second and some megabytes, which only models of images need.
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     # Pillow's own bound is a warning, or twice as large an error; the one here comes before anything is unpacked.
     Image.MAX_IMAGE_PIXELS = None
@@ -38,9 +38,12 @@ def pixels_of(content: bytes, height: int, width: int, channels: int) -> npt.NDA
             sized = upright.convert(_MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
     except PictureError:
         raise
-    except Exception as error:  # Pillow's readers raise errors of many kinds, and some that only their bugs make.
-        detail = f"an image came that cannot be read as PNG or JPEG ({type(error).__name__}: {str(error)[:80]})"
-        raise PictureError(f"{detail}. Send a whole file of one of these kinds.") from error
+    except UnidentifiedImageError as error:
+        raise PictureError("what came is neither a PNG nor a JPEG file. Send an image as one of these.") from error
+    except Exception as error:
+        # Pillow's readers raise errors of many kinds where a file is broken.
+        detail = f"the PNG or JPEG file that came is broken ({type(error).__name__}: {str(error)[:80]})"
+        raise PictureError(f"{detail}. Send a whole one.") from error
     return np.asarray(sized, np.float32).reshape(height, width, channels)
 
 

@@ -101,6 +101,11 @@ def _within(value: object) -> str:
     return text[0].lower() + text[1:]
 
 
+def _near(value: object, known: Sequence[str]) -> str:
+    """The nearest of the known words, where a word came at all."""
+    return similar(value, known) if isinstance(value, str) else ""
+
+
 def _unknown_column(name: object, known: Mapping[str, ColumnFacts], pointer: str) -> Fault:
     if not isinstance(name, str):
         detail = f"{shown(name)} came; the name of a column was expected: one of {listed(tuple(known))}."
@@ -154,7 +159,7 @@ def _target(entry: Any, pointer: str, known: Mapping[str, ColumnFacts], faults: 
         return None
     if asked is not None and asked not in fitting:
         detail = f"{shown(asked)} came for the target {name!r} of the kind {column.kind}; it can be learned as "
-        advice = f"{' or '.join(fitting)}.{similar(str(asked), [task.value for task in fitting])}{_other_task(asked)}"
+        advice = f"{' or '.join(fitting)}.{_near(asked, [task.value for task in fitting])}{_other_task(asked)}"
         faults.append(Fault(pointer=f"{pointer}/as", detail=detail + advice))
         return None
     return TargetRequest(column=column, task=None if asked is None else Task(asked), pointer=pointer)
@@ -241,7 +246,7 @@ def _unfit(column: ColumnFacts, way: object, pointer: str) -> Fault:
     if kinds:
         detail += f" {way!r} is for columns of the kind {' or '.join(kinds)}.{_MEND_KIND}"
     else:
-        detail += similar(str(way), ways)
+        detail += _near(way, ways)
     return Fault(pointer=pointer, detail=detail)
 
 
@@ -300,7 +305,7 @@ def _split(
     _check_keys(value, ("validation", "test", "by", "column"), "A split", "/split", faults)
     by = value.get("by")
     if by is not None and by not in RULES:
-        detail = f"by is {_within(by)}; expected one of {', '.join(RULES)}.{similar(str(by), RULES)}"
+        detail = f"by is {_within(by)}; expected one of {', '.join(RULES)}.{_near(by, RULES)}"
         faults.append(Fault(pointer="/split/by", detail=detail))
         return None
     fractions = _fractions(value, by, faults)

@@ -34,7 +34,7 @@ PART_NAMES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("test", "testing"), TEST),
 }
 #: How many rows are looked at in one go.
-_STEP: Final = 2**20
+_STEP: Final = 2**16
 
 Parts = npt.NDArray[np.uint8]
 Classes = npt.NDArray[np.uint8 | np.int32]

@@ -38,18 +38,23 @@ class Moments:
         count = there.sum(axis=1).astype(np.float64)
         if not count.any():
             return
-        divisor = np.maximum(count, 1)
+        complete, divisor = bool(there.all()), np.maximum(count, 1)
         # What is huge makes an infinite spread, which is refused in words where it matters.
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(there, values, 0.0).sum(axis=1) / divisor
-            away = np.where(there, values - mean[:, np.newaxis], 0.0)
-            # The rounding of the first sum is mended by the sum of what is left.
-            mean += away.sum(axis=1) / divisor
-            away = np.where(there, values - mean[:, np.newaxis], 0.0)
+            mean = (values if complete else np.where(there, values, 0.0)).sum(axis=1) / divisor
+            away = values - mean[:, np.newaxis]
+            if not complete:
+                away[~there] = 0.0
+            # The rounding of the first sum is mended by what is left over.
+            rest = away.sum(axis=1) / divisor
             squares = away * away
-            self._join(count, mean, squares.sum(axis=1), (squares * away).sum(axis=1))
-        self.minimum = np.fmin(self.minimum, np.where(there, values, np.inf).min(axis=1))
-        self.maximum = np.fmax(self.maximum, np.where(there, values, -np.inf).max(axis=1))
+            third = (squares * away).sum(axis=1)
+            self._join(count, mean + rest, squares.sum(axis=1) - rest**2 * count, third)
+        lowest, highest = values, values
+        if not complete:
+            lowest, highest = np.where(there, values, np.inf), np.where(there, values, -np.inf)
+        self.minimum = np.minimum(self.minimum, lowest.min(axis=1))
+        self.maximum = np.maximum(self.maximum, highest.max(axis=1))
 
     @property
     def spread(self) -> Floats:

@@ -52,7 +52,7 @@ class Survey(ABC):
     @property
     @abstractmethod
     def constant(self) -> bool:
-        """Whether the training rows tell nothing, because they are all alike."""
+        """Whether the training rows tell nothing, because they are all alike or empty."""
 
     @abstractmethod
     def _absent(self, values: Any) -> Mask:
@@ -75,7 +75,8 @@ class NumberSurvey(Survey):
 
     @property
     def constant(self) -> bool:
-        return not self.missing and bool(self.moments.minimum[0] >= self.moments.maximum[0])
+        empty = not self.moments.count[0]
+        return empty or (not self.missing and bool(self.moments.minimum[0] == self.moments.maximum[0]))
 
     @property
     def largest(self) -> float:
@@ -103,7 +104,7 @@ class CategorySurvey(Survey):
 
     @property
     def constant(self) -> bool:
-        return not self.missing and not self.counts.full and self.counts.distinct <= 1
+        return not self.counts.full and self.counts.distinct <= (0 if self.missing else 1)
 
     def _absent(self, values: Codes) -> Mask:
         return values.numbers < 0
@@ -125,7 +126,8 @@ class TextSurvey(Survey):
 
     @property
     def constant(self) -> bool:
-        return not self.missing and not self.texts.full and self.texts.distinct <= 1
+        wordless = not self.lengths[1:].any()
+        return wordless or (not self.texts.full and self.texts.distinct <= (0 if self.missing else 1))
 
     @property
     def single_words(self) -> bool:
@@ -160,7 +162,7 @@ class DateSurvey(Survey):
 
     @property
     def constant(self) -> bool:
-        return not self.missing and not self.varying
+        return not self.varying
 
     @property
     def varying(self) -> tuple[str, ...]:
@@ -237,7 +239,7 @@ class SequenceSurvey(Survey):
 
     @property
     def constant(self) -> bool:
-        return False
+        return self.moments is None or not self.moments.count.any()
 
     @property
     def channels(self) -> int:

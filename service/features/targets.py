@@ -9,8 +9,8 @@ their letters; of two, the second is the one whose probability is learned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +50,6 @@ def settle_targets(
 
 
 def _settle(one: TargetRequest, slug: str, folder: Path, faults: list[Fault], notes: list[str]) -> Target | None:
-    before = len(faults)
     task = one.task or _task_of_numbers(one, folder, notes)
     if task is Task.NUMBER:
         look: _Look = _Numbers(one)
@@ -60,8 +59,9 @@ def _settle(one: TargetRequest, slug: str, folder: Path, faults: list[Fault], no
         look = _Labels(one, task)
     for batch in batches(folder, [one.column.name]):
         look.add(of_batch(batch, one.column.name, one.column.type, look.form))
-    look.check(faults)
-    return None if len(faults) > before else look.target(slug)
+    wrong = [Fault(pointer=one.pointer, detail=f"The target {one.column.name!r} {detail}") for detail in look.faults()]
+    faults.extend(wrong)
+    return None if wrong else look.target(slug)
 
 
 def _task_of_numbers(one: TargetRequest, folder: Path, notes: list[str]) -> Task | None:
@@ -92,167 +92,156 @@ def _task_of_numbers(one: TargetRequest, folder: Path, notes: list[str]) -> Task
 # What is looked at, by form ------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Look:
-    """One target's values, all rows of them."""
-
-    one: TargetRequest
-    rows: int = 0
-    missing: int = 0
-    missing_rows: list[int] = field(default_factory=list)
+class _Look(ABC):
+    """One target's values, all rows of them, in the form of `form`."""
 
     form = Kind.CATEGORY
+    #: What every row needs.
+    needed = "value"
+
+    def __init__(self, one: TargetRequest) -> None:
+        self.one = one
+        self.rows = 0
+        self.missing = 0
+        self._missing_rows: list[int] = []
 
     def add(self, values: Any) -> None:
+        """Look at the next rows."""
         absent = self.absent(values)
         if absent.any():
             self.missing += int(absent.sum())
-            room = FaultList.LIMIT - len(self.missing_rows)
-            self.missing_rows += (self.rows + 1 + np.flatnonzero(absent)[:room]).tolist()
+            room = FaultList.LIMIT - len(self._missing_rows)
+            self._missing_rows += (self.rows + 1 + np.flatnonzero(absent)[:room]).tolist()
         self.take(values)
         self.rows += len(values)
 
+    def faults(self) -> Iterator[str]:
+        """What is wrong, as the rest of a sentence that begins with the target."""
+        if self.missing == self.rows:
+            yield "has no value in any row, so that there is nothing to learn. Name another column."
+            return
+        if self.missing:
+            came = f"has no {self.needed} in {rows_listed(self._missing_rows, self.missing)}"
+            yield f"{came}, and every row needs one. Fill them in, or leave these rows out."
+        wrong = self.wrong()
+        if wrong is not None:
+            yield wrong
+
+    @abstractmethod
     def absent(self, values: Any) -> npt.NDArray[np.bool_]:
-        raise NotImplementedError
+        """Which rows have nothing to learn."""
 
+    @abstractmethod
     def take(self, values: Any) -> None:
-        raise NotImplementedError
+        """Gather what the target is made of."""
 
-    def check(self, faults: list[Fault]) -> None:
-        if self.missing and self.missing == self.rows:
-            self.fault(faults, "has no value in any row, so that there is nothing to learn. Name another column.")
-        elif self.missing:
-            came = f"has no {self.needed} in {rows_listed(self.missing_rows, self.missing)}"
-            self.fault(faults, f"{came}, and every row needs one. Fill them in, or leave these rows out.")
+    @abstractmethod
+    def wrong(self) -> str | None:
+        """What is wrong with the values that are there."""
 
+    @abstractmethod
     def target(self, slug: str) -> Target:
-        raise NotImplementedError
-
-    @property
-    def needed(self) -> str:
-        return "value"
-
-    def fault(self, faults: list[Fault], detail: str) -> None:
-        faults.append(Fault(pointer=self.one.pointer, detail=f"The target {self.one.column.name!r} {detail}"))
+        """The target, where nothing is wrong."""
 
 
-@dataclass(slots=True)
 class _Numbers(_Look):
-    low: float = np.inf
-    high: float = -np.inf
-
     form = Kind.NUMERIC
+
+    def __init__(self, one: TargetRequest) -> None:
+        super().__init__(one)
+        self.needed = "finite number" if one.column.type == "float64" else "number"
+        self._low, self._high = np.inf, -np.inf
 
     def absent(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         return ~np.isfinite(values)
 
-    def take(self, values: Any) -> None:
+    def take(self, values: npt.NDArray[np.float64]) -> None:
         there = values[np.isfinite(values)]
         if len(there):
-            self.low, self.high = min(self.low, float(there.min())), max(self.high, float(there.max()))
+            self._low, self._high = min(self._low, float(there.min())), max(self._high, float(there.max()))
 
-    @property
-    def needed(self) -> str:
-        return "finite number" if self.one.column.type == "float64" else "number"
-
-    def check(self, faults: list[Fault]) -> None:
-        _Look.check(self, faults)
-        if self.low >= self.high:
-            self.fault(faults, f"is {self.low:g} in every row, so that there is nothing to learn. Name another column.")
+    def wrong(self) -> str | None:
+        if self._low < self._high:
+            return None
+        return f"is {self._low:g} in every row, so that there is nothing to learn. Name another column."
 
     def target(self, slug: str) -> Target:
         return _target(self.one.column, slug, Task.NUMBER)
 
 
-@dataclass(slots=True)
 class _Steps(_Look):
-    shapes: set[tuple[int, ...]] = field(default_factory=set)
-
     form = Kind.SEQUENCE
+    needed = "complete sequence"
 
-    def absent(self, values: Any) -> npt.NDArray[np.bool_]:
+    def __init__(self, one: TargetRequest) -> None:
+        super().__init__(one)
+        self._shapes: set[tuple[int, ...]] = set()
+
+    def absent(self, values: Sequence[npt.NDArray[np.float32] | None]) -> npt.NDArray[np.bool_]:
         return np.array([one is None or not np.isfinite(one).all() for one in values], np.bool_)
 
-    def take(self, values: Any) -> None:
-        self.shapes |= {one.shape for one in values if one is not None}
+    def take(self, values: Sequence[npt.NDArray[np.float32] | None]) -> None:
+        self._shapes |= {one.shape for one in values if one is not None}
 
-    @property
-    def needed(self) -> str:
-        return "complete sequence"
-
-    def check(self, faults: list[Fault]) -> None:
-        _Look.check(self, faults)
-        lengths = sorted({shape[0] for shape in self.shapes})
-        if len(lengths) > 1 or lengths == [0]:
-            came = f"has from {lengths[0]} to {lengths[-1]} steps a row"
-            mend = "Make them equally long, for example by windows with a horizon."
-            self.fault(faults, f"{came}; as many in each row, and one at least, were expected. {mend}")
+    def wrong(self) -> str | None:
+        lengths = sorted({shape[0] for shape in self._shapes})
+        if lengths[0] == lengths[-1] > 0:
+            return None
+        came = (
+            f"has from {lengths[0]} to {lengths[-1]} steps a row; as many in each row, and one at least, were expected"
+        )
+        return f"{came}. Make them equally long, for example by windows with a horizon."
 
     def target(self, slug: str) -> Target:
-        (shape,) = self.shapes
+        (shape,) = self._shapes
         return _target(self.one.column, slug, Task.SEQUENCE, shape=shape)
 
 
-@dataclass(slots=True)
 class _Labels(_Look):
     """Texts that are labels, or several labels each; without a task, how many there are says which."""
 
-    task: Task | None = None
-    counts: Counts = field(init=False)
-
-    form = Kind.CATEGORY
-
     def __init__(self, one: TargetRequest, task: Task | None) -> None:
-        _Look.__init__(self, one)
-        self.task = task
-        self.counts = Counts(_MAX_COMBINATIONS if task is Task.LABELS else MAX_LABELS)
+        super().__init__(one)
+        self._task = task
+        self._counts = Counts(_MAX_COMBINATIONS if task is Task.LABELS else MAX_LABELS)
 
     def absent(self, values: Codes) -> npt.NDArray[np.bool_]:
         # A row can have none of several labels.
-        return np.zeros(len(values), np.bool_) if self.task is Task.LABELS else np.asarray(values.numbers < 0)
+        return np.zeros(len(values), np.bool_) if self._task is Task.LABELS else values.numbers < 0
 
     def take(self, values: Codes) -> None:
         there = values.numbers[values.numbers >= 0]
-        self.counts.add(values.texts, np.bincount(there, minlength=len(values.texts)))
+        self._counts.add(values.texts, np.bincount(there, minlength=len(values.texts)))
 
-    def check(self, faults: list[Fault]) -> None:
-        _Look.check(self, faults)
-        if self.missing and self.missing == self.rows:
-            return
-        wrong = self._wrong_of_several() if self.task is Task.LABELS else self._wrong_of_one()
-        if wrong is not None:
-            self.fault(faults, wrong)
+    def wrong(self) -> str | None:
+        return self._wrong_of_several() if self._task is Task.LABELS else self._wrong_of_one()
 
     def target(self, slug: str) -> Target:
         column = self.one.column
-        if self.task is Task.LABELS:
+        if self._task is Task.LABELS:
             labels, separator = self._several()
             return _target(column, slug, Task.LABELS, labels, separator, (len(labels),))
-        labels = in_order(self.counts.most_frequent())
-        task = self.task or (Task.BINARY if len(labels) == 2 else Task.CLASSES)
+        labels = in_order(self._counts.most_frequent())
+        task = self._task or (Task.BINARY if len(labels) == 2 else Task.CLASSES)
         return _target(column, slug, task, labels)
 
     def _wrong_of_one(self) -> str | None:
-        number, labels = self.counts.distinct, self.counts.most_frequent(10)
-        if self.counts.full:
+        number, labels = self._counts.distinct, self._counts.most_frequent(11)
+        if self._counts.full:
             other = ', or as "number"' if self.one.column.kind is Kind.NUMERIC else ""
             return f"has more than {MAX_LABELS} different values, too many to be classes. Learn another column{other}."
         if number < 2:
-            return (
-                f"has the value {listed(labels)} alone, and nothing can be told apart. Send rows of another class too."
-            )
-        if self.task is Task.BINARY and number != 2:
+            return f"has the value {listed(labels)} alone: nothing can be told apart. Send rows of another class too."
+        if self._task is Task.BINARY and number != 2:
             return f'has {number} different values ({listed(labels)}), and binary is for two. Send "as": "classes".'
-        if self.task is None and self.one.column.kind is Kind.TEXT and 2 * number > self.rows:
-            return (
-                f"has {number} different texts in {self.rows} rows, which are no classes to learn. Name another column."
-            )
-        if number == self.rows and number > 2:
-            return f"has another value in each of the {self.rows} rows, so that no class can be learned. Name another."
+        if self._task is None and self.one.column.kind is Kind.TEXT and 2 * number > self.rows:
+            return f"has {number} different texts in {self.rows} rows, which are no classes. Learn another column."
+        if number == self.rows > 2:
+            return f"has another value in each of the {number} rows, so that no class can be learned. Name another."
         return None
 
     def _wrong_of_several(self) -> str | None:
-        if self.counts.full:
+        if self._counts.full:
             return f"has more than {_MAX_COMBINATIONS} different texts, too many to be labels. Learn another column."
         labels, _ = self._several()
         if not labels:
@@ -263,7 +252,7 @@ class _Labels(_Look):
 
     def _several(self) -> tuple[tuple[str, ...], str | None]:
         """The labels, and what stands between them: the separator that most of the different texts have."""
-        texts = self.counts.most_frequent()
+        texts = self._counts.most_frequent()
         found = {separator: sum(separator in text for text in texts) for separator in SEPARATORS}
         separator = max(SEPARATORS, key=lambda one: found[one]) if any(found.values()) else None
         return in_order({label for text in texts for label in labels_of(text, separator)}), separator

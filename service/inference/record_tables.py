@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import orjson
 
 from service.data.array_writer import FaultList, escape
 from service.data.csv_table import MAX_COLUMNS, read_names
+from service.data.parsing import numbers_of
 from service.data.table_readers import NULLS
 from service.errors import Fault, Invalid, MalformedRequest
 from service.features.answer import Logits, joined, tabulated
-from service.features.preparation import Category, Feature, Preparation, Task
+from service.features.preparation import Category, Feature, Number, Preparation, Task
 from service.features.preparation import Sequence as Steps
 from service.inference.arrow_tables import as_lists, is_numbers, read_table, stream_in, written
-from service.inference.records import check_rows, column_faults, encoded, records_of, refusal
+from service.inference.records import check_rows, column_faults, read_records, records_of, refusal
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -35,18 +37,18 @@ def read_csv(content: bytes, preparation: Preparation) -> Arrays:
     except UnicodeDecodeError as error:
         detail = f"The byte at position {error.start} is not UTF-8; CSV must be UTF-8 text."
         raise MalformedRequest(detail, [Fault(pointer="", detail=detail)]) from error
-    rows, lines = _rows(text, header, preparation)
+    rows = _CsvRecords(text, header, preparation)
     try:
-        return encoded(_CsvRecords(header, rows, preparation), preparation, _place)
+        return read_records(rows, preparation, _place)
     except Invalid as error:
-        raise refusal([_with_line(fault, lines) for fault in error.faults], preparation) from error
+        raise refusal(map(rows.with_line, error.faults), preparation) from error
 
 
 def read_stream(content: bytes, preparation: Preparation, limit_bytes: int) -> Arrays:
     """Do the same for a table in Arrow's stream format, whose columns are found by name."""
     table = read_table(content, limit_bytes, lambda schema: _check_schema(schema, preparation))
     check_rows(table.num_rows, preparation)
-    return encoded(_ArrowRecords(table), preparation, _place)
+    return read_records(_ArrowRecords(table), preparation, _place)
 
 
 def read_file(content: bytes, preparation: Preparation, limit_bytes: int) -> Arrays:
@@ -86,21 +88,32 @@ def write_file(outputs: Mapping[str, Array], preparation: Preparation, logits: L
 
 
 class _CsvRecords:
-    """Records of rows of texts, in which some texts stand for no value."""
+    """Records of CSV, which are made in their order, once: all of its texts at a time would be many times its size."""
 
-    def __init__(self, header: list[str], rows: list[list[str]], preparation: Preparation) -> None:
-        self._header, self._rows = header, rows
-        readers = {feature.column: _reader(feature) for feature in preparation.features}
-        self._readers = [(place, readers[name]) for place, name in enumerate(header) if name in readers]
+    def __init__(self, text: str, header: list[str], preparation: Preparation) -> None:
+        self._count = _checked(text, header, preparation)
+        self._numbered = _rows(text)
+        self._first, self._lines = 0, list[int]()
+        features = {feature.column: feature for feature in preparation.features}
+        self._features = [(place, features[name]) for place, name in enumerate(header) if name in features]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def __getitem__(self, part: slice) -> list[Any]:
-        names = [self._header[place] for place, _ in self._readers]
-        rows = self._rows[part]
-        columns = [[read(row[place]) for row in rows] for place, read in self._readers]
-        return records_of(names, columns, len(rows))
+        self._first, last, _ = part.indices(self._count)
+        numbered = list(islice(self._numbered, last - self._first))
+        self._lines = [line for line, _ in numbered]
+        columns = [_cells(feature, [row[place] for _, row in numbered]) for place, feature in self._features]
+        return records_of([feature.column for _, feature in self._features], columns, len(numbered))
+
+    def with_line(self, fault: Fault) -> Fault:
+        """A fault of the records that were made last, with the line on which its row ends."""
+        row = fault.pointer.split("/", 2)[1:2]
+        if not row:
+            return fault
+        line = self._lines[int(row[0]) - self._first]
+        return replace(fault, detail=f"Row {int(row[0]) + 1} (line {line}): {fault.detail}")
 
 
 class _ArrowRecords:
@@ -125,64 +138,69 @@ def _place(row: int, column: str | None) -> str:
 
 
 def _check_names(names: Sequence[str], preparation: Preparation) -> None:
-    faults = [
-        Fault(pointer=f"/{escape(name[:200])}", detail=detail) for name, detail in column_faults(names, preparation)
-    ]
+    found = islice(column_faults(names, preparation), FaultList.LIMIT)
+    faults = [Fault(pointer=f"/{escape(name[:200])}", detail=detail) for name, detail in found]
     if faults:
         raise refusal(faults, preparation)
 
 
-def _rows(text: str, header: list[str], preparation: Preparation) -> tuple[list[list[str]], list[int]]:
-    """The rows below the header, and the line on which each of them ends; empty lines are no rows."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows: list[list[str]] = []
-    lines: list[int] = []
+def _checked(text: str, header: list[str], preparation: Preparation) -> int:
+    """How many rows there are; raises Invalid where one is not as wide as the header."""
     faults: list[Fault] = []
+    count, line = 0, 1
     try:
-        next(reader)
-        for row in reader:
-            if not row:
-                continue
+        for line, row in _rows(text):
             if len(row) != len(header):
-                detail = (
-                    f"{len(row)} cells came in row {len(rows) + 1} (line {reader.line_num}); the header names "
-                    f"{len(header)}. Make them match."
-                )
-                faults.append(Fault(pointer=f"/{len(rows)}", detail=detail))
+                came = f"{len(row)} cell{'' if len(row) == 1 else 's'} came in row {count + 1} (line {line})"
+                detail = f"{came}; the header names {len(header)}. Make them match."
+                faults.append(Fault(pointer=f"/{count}", detail=detail))
                 if len(faults) >= FaultList.LIMIT:
                     break
-            rows.append(row)
-            lines.append(reader.line_num)
+            count += 1
     except csv.Error as error:
-        detail = f"Line {reader.line_num} cannot be split into cells ({error}); correct its quotes, or send JSON."
+        detail = f"A line after line {line} cannot be split into cells ({error}); correct its quotes, or send JSON."
         faults.append(Fault(pointer="", detail=detail))
     if faults:
         raise refusal(faults, preparation)
-    return rows, lines
+    return count
 
 
-def _reader(feature: Feature) -> Callable[[str], Any]:
-    """What a cell of a feature's column stands for; what is none of its values, `of_records` finds."""
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header, each with the line on which it ends; empty lines are no rows."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    next(reader)
+    for row in reader:
+        if row:
+            yield reader.line_num, row
+
+
+def _cells(feature: Feature, texts: list[str]) -> list[Any]:
+    """What the cells of a feature's column stand for; what is none of its values, `of_records` finds."""
     nulls = set(NULLS) - set(feature.categories if isinstance(feature, Category) else ())
-
-    def text(cell: str) -> Any:
-        return None if cell in nulls else cell
-
-    def steps(cell: str) -> Any:
-        try:
-            return orjson.loads(cell) if cell.lstrip().startswith("[") else text(cell)
-        except orjson.JSONDecodeError:
-            return cell
-
-    return steps if isinstance(feature, Steps) else text
+    cells = [None if text in nulls else text for text in texts]
+    if isinstance(feature, Number):
+        return _numbers(cells)
+    return list(map(_steps, cells)) if isinstance(feature, Steps) else cells
 
 
-def _with_line(fault: Fault, lines: list[int]) -> Fault:
-    row = fault.pointer.split("/", 2)[1:2]
-    if not row or not row[0].isdecimal() or int(row[0]) >= len(lines):
-        return fault
-    number = int(row[0])
-    return replace(fault, detail=f"Row {number + 1} (line {lines[number]}): {fault.detail}")
+def _numbers(cells: list[str | None]) -> list[Any]:
+    """The numbers of a column all at once, where it has nothing else; else the cells."""
+    import pyarrow
+
+    numbers, wrong = numbers_of(pyarrow.array(cells, pyarrow.string()))
+    if wrong.any():
+        return cells
+    return [None if cell is None else number for cell, number in zip(cells, numbers.tolist(), strict=True)]
+
+
+def _steps(cell: str | None) -> Any:
+    """A sequence, which is JSON in a cell."""
+    if cell is None or not cell.lstrip().startswith("["):
+        return cell
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
 
 
 def _check_schema(schema: Any, preparation: Preparation) -> None:

@@ -8,7 +8,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import orjson
@@ -23,6 +24,7 @@ from service.features.preparation import Sequence as Steps
 from service.features.wording import listed, shown, similar
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Found = TypeVar("Found")
 #: Where a value stands, as a JSON Pointer: of its row, and of its column, or None where the whole row is meant.
 Place = Callable[[int, str | None], str]
 
@@ -51,7 +53,7 @@ class RecordReader:
         self._quick = not any(isinstance(feature, Image) for feature in preparation.features)
 
     def read(self, content: bytes) -> Arrays | None:
-        """Give the arrays by the inputs' names; None where the body is anything else. Raises what is wrong with it."""
+        """Give the arrays by the inputs' names; None where the body is anything else, or anything is wrong with it."""
         if not self._quick:
             return None
         try:
@@ -60,7 +62,13 @@ class RecordReader:
             return None
         if not isinstance(body, dict) or body.keys() != {"instances"}:
             return None
-        return read_rows(body["instances"], self._preparation)
+        rows = body["instances"]
+        if not isinstance(rows, list) or not rows:
+            return None
+        try:
+            return encoded(rows, self._preparation, _Impatient)
+        except (_Unfit, TooLarge):
+            return None
 
 
 def read_rows(value: object, preparation: Preparation, pointer: str = "/instances") -> Arrays:
@@ -71,7 +79,7 @@ def read_rows(value: object, preparation: Preparation, pointer: str = "/instance
     if not isinstance(value, list) or not value:
         came = "An empty list" if value == [] else shown(value)
         raise refusal([Fault(pointer=pointer, detail=f"{came} came; expected a list of records.")], preparation)
-    return encoded(value, preparation, _in_rows(pointer))
+    return encoded(value, preparation, _placed(_in_rows(pointer)))
 
 
 def read_columns(value: object, preparation: Preparation, pointer: str = "/inputs") -> Arrays:
@@ -84,13 +92,13 @@ def read_columns(value: object, preparation: Preparation, pointer: str = "/input
         raise refusal([Fault(pointer=pointer, detail=f"{came} came; {due}")], preparation)
     faults = [
         Fault(pointer=f"{pointer}/{escape(name[:200])}", detail=detail)
-        for name, detail in column_faults(list(value), preparation)
+        for name, detail in _few(column_faults(list(value), preparation))
     ]
-    faults += [
+    faults += _few(
         Fault(pointer=f"{pointer}/{escape(name[:200])}", detail=f"{shown(column)} came; expected a list of values.")
         for name, column in value.items()
         if not isinstance(column, list)
-    ]
+    )
     counts = {name: len(column) for name, column in value.items() if isinstance(column, list)}
     if not faults and len(set(counts.values())) > 1:
         counted = ", ".join(f"{name[:60]!r} has {count}" for name, count in list(counts.items())[:10])
@@ -100,7 +108,7 @@ def read_columns(value: object, preparation: Preparation, pointer: str = "/input
         faults.append(Fault(pointer=pointer, detail="Columns without values came; expected at least one row."))
     if faults:
         raise refusal(faults, preparation)
-    return encoded(_Columns(value), preparation, _in_columns(pointer))
+    return encoded(_Columns(value), preparation, _placed(_in_columns(pointer)))
 
 
 def read_split(value: object, preparation: Preparation, pointer: str = "/dataframe_split") -> Arrays:
@@ -112,25 +120,31 @@ def read_split(value: object, preparation: Preparation, pointer: str = "/datafra
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         detail = "A list of the columns' names was expected: the model was trained on columns that have names."
         raise refusal([Fault(pointer=f"{pointer}/columns", detail=detail)], preparation)
-    faults = [Fault(pointer=f"{pointer}/columns", detail=detail) for _, detail in column_faults(names, preparation)]
-    faults += [
+    wrong = _few(column_faults(names, preparation))
+    faults = [Fault(pointer=f"{pointer}/columns", detail=detail) for _, detail in wrong]
+    faults += _few(
         Fault(pointer=f"{pointer}/data/{place}", detail=f"{shown(row)} came; expected a list of {len(names)} values.")
         for place, row in enumerate(rows)
         if not isinstance(row, list) or len(row) != len(names)
-    ]
+    )
     if faults:
         raise refusal(faults, preparation)
-    return encoded(_Cells(names, rows), preparation, _in_cells(f"{pointer}/data", names))
+    return encoded(_Cells(names, rows), preparation, _placed(_in_cells(f"{pointer}/data", names)))
 
 
-def encoded(records: Records, preparation: Preparation, place: Place) -> Arrays:
-    """Encode records, which are made as they are asked for; raises Invalid with where the faults are."""
-    check_rows(len(records), preparation)
-    if len(records) <= ROWS_AT_ONCE:
-        return _encoded(records[:], preparation, place, 0)
+def read_records(rows: Records, preparation: Preparation, place: Place) -> Arrays:
+    """Do the same for records that are made as they are asked for; `place` says where a value stands."""
+    return encoded(rows, preparation, _placed(place))
+
+
+def encoded(rows: Records, preparation: Preparation, faults_from: Callable[[int], FaultList]) -> Arrays:
+    """Encode records some at a time; `faults_from` gives the faults of those from a row on, whose places it knows."""
+    check_rows(len(rows), preparation)
+    if len(rows) <= ROWS_AT_ONCE:
+        return _encoded(rows[:], preparation, faults_from(0))
     parts = [
-        _encoded(records[first : first + ROWS_AT_ONCE], preparation, place, first)
-        for first in range(0, len(records), ROWS_AT_ONCE)
+        _encoded(rows[first : first + ROWS_AT_ONCE], preparation, faults_from(first))
+        for first in range(0, len(rows), ROWS_AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -159,8 +173,9 @@ def column_faults(names: Sequence[str], preparation: Preparation) -> Iterator[tu
     """Columns that a table should not have, has twice, or lacks: each one's name, and what is wrong, said once."""
     due = [feature.column for feature in preparation.features]
     needed = [feature.column for feature in preparation.features if _is_needed(feature)]
-    lacking = [name for name in needed if name not in names]
-    for name, count in Counter(names).items():
+    counts = Counter(names)
+    lacking = [name for name in needed if name not in counts]
+    for name, count in counts.items():
         if name not in preparation.columns:
             hint = similar(name, lacking) or similar(name, due)
             detail = f"There is no column {name[:60]!r} in the data that the model was trained on.{hint}"
@@ -208,6 +223,26 @@ class _Placed(FaultList):
         super().add(self._place(self._first + int(row), name), detail)
 
 
+class _Unfit(Exception):
+    """Something is wrong."""
+
+
+class _Impatient(FaultList):
+    """Faults of which the first is enough, and is not described: that can take longer than all that is right."""
+
+    full = True
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+
+    def add(self, pointer: str, detail: str) -> None:
+        raise _Unfit
+
+    def count_more(self, number: int) -> None:
+        if number:
+            raise _Unfit
+
+
 class _Columns:
     """Records of columns of one length."""
 
@@ -236,9 +271,8 @@ class _Cells:
         return [dict(zip(self._names, row, strict=True)) for row in self._rows[part]]
 
 
-def _encoded(records: Sequence[Any], preparation: Preparation, place: Place, first: int) -> Arrays:
-    faults = _Placed(place, first)
-    values = of_records(records, preparation, "", faults)
+def _encoded(rows: Sequence[Any], preparation: Preparation, faults: FaultList) -> Arrays:
+    values = of_records(rows, preparation, "", faults)
     arrays = encode_inputs(values, preparation, faults, "")
     if faults:
         try:
@@ -246,6 +280,15 @@ def _encoded(records: Sequence[Any], preparation: Preparation, place: Place, fir
         except Invalid as error:
             raise refusal(error.faults, preparation) from error
     return arrays
+
+
+def _placed(place: Place) -> Callable[[int], FaultList]:
+    return lambda first: _Placed(place, first)
+
+
+def _few(found: Iterable[Found]) -> list[Found]:
+    """As many as an answer names; the others are not looked for."""
+    return list(islice(found, FaultList.LIMIT))
 
 
 def _in_rows(pointer: str) -> Place:

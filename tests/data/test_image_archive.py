@@ -257,6 +257,76 @@ def test_one_image_at_a_time_is_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
     assert sum(batch.num_rows for batch in batches(tmp_path)) == 200
 
 
+def test_a_table_beside_the_images_says_more_of_them(tmp_path: Path) -> None:
+    """Its rows find their images by name, and its columns keep their types, between the name and the image."""
+    pictures = {f"photos/{name}.png": image() for name in "abc"}
+    table = b"image,age,label\nc.png,3,cat\na.png,1.5,dog\nphotos/b.png,,cat\n"
+    rows = take(tmp_path, zipped({**pictures, "labels.csv": table}))
+    assert stored_types(tmp_path) == {"filename": "string", "age": "float64", "label": "string", "image": "image"}
+    assert [[*row.values()][:3] for row in rows] == [
+        ["photos/a.png", 1.5, "dog"],
+        ["photos/b.png", None, "cat"],
+        ["photos/c.png", 3.0, "cat"],
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"body", "table.arrow"}
+
+
+@pytest.mark.parametrize("table", [b"id\tsize\n1\t10\n2\t20\n", b"id\tsize\n2\t20\n1\t10\n"])
+def test_a_table_can_leave_suffixes_out(tmp_path: Path, table: bytes) -> None:
+    """Numbers are names too; without a label of its own the folders are."""
+    rows = take(tmp_path, zipped({"cats/1.jpg": image(kind="JPEG"), "dogs/2.jpg": image(), "sizes.tsv": table}))
+    assert [[*row.values()][:3] for row in rows] == [["cats/1.jpg", "cats", 10], ["dogs/2.jpg", "dogs", 20]]
+
+
+def test_rows_and_images_that_find_no_other_are_faults(tmp_path: Path) -> None:
+    """All are told, with the file and the row."""
+    table = b"file,label\na.png,x\na.png,y\n,z\nq.png,w\n"
+    faults = faults_of(tmp_path, zipped({"a.png": image(), "b.png": image(), "labels.csv": table}))
+    assert [fault.pointer for fault in faults] == [
+        "/labels.csv/1/file",
+        "/labels.csv/2/file",
+        "/labels.csv/3/file",
+        "/b.png",
+    ]
+    assert faults[0].detail == "'labels.csv': Rows 1 and 2 name the same image, 'a.png'. Leave one out."
+    assert faults[2].detail.startswith("'labels.csv': 'q.png' came in row 4, column 'file'; the name of one image in")
+    assert faults[3].detail == "'b.png': No row of 'labels.csv' names this image. Add one."
+
+
+@pytest.mark.parametrize(
+    ("table", "pointer", "detail"),
+    [
+        (b"x,y\n1,2\n", "/labels.csv", "None of the columns 'x', 'y' names the images"),
+        (b"file,image\na.png,2\n", "/labels.csv", "The column 'image' came, which each image has anyway"),
+        (b"file,x\na.png\n", "/labels.csv/0", "1 cells came in row 1"),
+        (b"file,x\na.png,\xff\n", "/labels.csv", "is not UTF-8"),
+        (b"", "/labels.csv", "'labels.csv': "),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told_by_its_name(
+    tmp_path: Path, table: bytes, pointer: str, detail: str
+) -> None:
+    """What is wrong with it is said as for a table alone."""
+    fault = faults_of(tmp_path, zipped({"a.png": image(), "labels.csv": table}))[0]
+    assert fault.pointer == pointer
+    assert detail in fault.detail
+
+
+def test_names_that_several_images_have_name_none(tmp_path: Path) -> None:
+    """The whole path always does."""
+    pictures = {"x/1.png": image(), "y/1.png": image()}
+    table = b"file,v\nx/1.png,5\ny/1.png,6\n"
+    assert [row["v"] for row in take(tmp_path, zipped({**pictures, "t.csv": table}))] == [5, 6]
+    faults = faults_of(tmp_path, zipped({**pictures, "t.csv": b"file,v\n1.png,5\nx/1.png,6\n"}))
+    assert [fault.pointer for fault in faults] == ["/t.csv/0/file", "/y~11.png"]
+
+
+def test_several_tables_are_no_images(tmp_path: Path) -> None:
+    """It would not be known which of them tells of the images."""
+    faults = faults_of(tmp_path, zipped({"a.png": image(), "1.csv": b"x\n1", "2.csv": b"x\n1"}))
+    assert [fault.pointer for fault in faults] == ["/1.csv", "/2.csv"]
+
+
 SMALL = zipped({"a/1.png": image(), "a/2.jpg": image(kind="JPEG"), "b/3.png": image(mode="P")})
 
 

@@ -156,6 +156,27 @@ def test_the_kind_is_told_by_the_members(tmp_path: Path, members: dict[str, byte
     assert kind(tmp_path, members) == expected
 
 
+def test_the_kind_of_a_large_zip_file_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first names are enough; the others are looked at only where those tell nothing."""
+    members = {f"{number}.{'png' if number < 5 else 'bin'}": b"" for number in range(2000)}
+    with monkeypatch.context() as patch:
+        patch.setattr("service.data.members.opened", None)
+        assert kind(tmp_path, members) == "images"
+    assert kind(tmp_path, dict(reversed(members.items()))) == "images"
+
+
+def test_the_directory_is_found_behind_other_bytes_and_in_long_files(tmp_path: Path) -> None:
+    """A zip file may follow a programme, and may be of the form for large ones."""
+    body = zipped({"a.png": b"1"})
+    wide = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 51, 35)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 86, 1)
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    for whole in (body, b"#!/bin/sh\n" * 100 + body, body[:-22] + wide + locator + end):
+        assert archive.first_names(io.BytesIO(whole), 5) == ["a.png"]
+    assert archive.first_names(io.BytesIO(body[:-30]), 5) == []
+    assert archive.first_names(io.BytesIO(b""), 5) == []
+
+
 def test_other_zip_files_are_told_what_was_expected(tmp_path: Path) -> None:
     """The error names what is in the file."""
     with pytest.raises(Invalid) as raised:

@@ -1,7 +1,7 @@
 """Long tables of steps: each sequence, or each window of one, becomes a row, in whatever order the steps came."""
 
 import datetime
-import gc
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,7 @@ def expected_rows(columns: dict[str, list[Any]], options: dict[str, Any]) -> lis
     horizon=st.none() | st.integers(1, 3),
     stride=st.none() | st.integers(1, 3),
     part_bytes=st.integers(60, 4000),
+    sorted_bytes=st.integers(60, 4000),
     batch_bytes=st.integers(10, 4000),
 )
 def test_any_order_of_steps_gives_the_same_rows(
@@ -176,6 +177,7 @@ def test_any_order_of_steps_gives_the_same_rows(
     horizon: int | None,
     stride: int | None,
     part_bytes: int,
+    sorted_bytes: int,
     batch_bytes: int,
 ) -> None:
     """Rows are as plain Python makes them, in however many parts and batches they are sorted and written."""
@@ -194,10 +196,59 @@ def test_any_order_of_steps_gives_the_same_rows(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.data.sequence_parts.PART_BYTES", part_bytes)
         patch.setattr("service.data.sequence_parts._HELD_BYTES", part_bytes)
+        patch.setattr("service.data.sequence_sort.PART_BYTES", part_bytes)
+        patch.setattr("service.data.sequence_sort.MAX_SORTED_BYTES", sorted_bytes)
         patch.setattr("service.data.sequence_rows.MAX_BATCH_BYTES", batch_bytes)
         patch.setattr("service.data.table.MAX_BATCH_BYTES", batch_bytes)
         rows = group(tmp_path, columns, time="time", **options)
     assert [[*row.values()] for row in rows] == wanted
+
+
+VALUES = {
+    "int64": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3),
+    "float64": st.floats(),
+    "bool": st.booleans(),
+    "string": st.text(max_size=3) | st.sampled_from(["2024-05-01", "2024-05-01T10:00:00Z"]),
+    "timestamp[us]": st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3),
+    "binary": st.binary(max_size=3),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pa.Table:
+    """A few columns of any types, some values of which are missing or extreme."""
+    rows = draw(st.integers(0, 12))
+    columns = {}
+    for name in ("id", "time", "a", "b"):
+        kind = draw(st.sampled_from([*VALUES]))
+        values = draw(
+            st.lists(VALUES[kind] | st.none() if draw(st.booleans()) else VALUES[kind], min_size=rows, max_size=rows)
+        )
+        stored = pa.int64() if kind.startswith("timestamp") else pa.type_for_alias(kind)
+        columns[name] = pa.array(values, stored).cast(pa.type_for_alias(kind))
+    return pa.table(columns)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    table=tables(),
+    time=st.sampled_from([None, "time"]),
+    window=st.none() | st.integers(1, 3),
+    sorted_bytes=st.sampled_from([60, 10**6]),
+)
+def test_any_table_ends_in_rows_or_in_faults(
+    tmp_path: Path, table: pa.Table, time: str | None, window: int | None, sorted_bytes: int
+) -> None:
+    """Values of any type, missing and extreme, are grouped or told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.data.sequence_sort.MAX_SORTED_BYTES", sorted_bytes)
+        patch.setattr("service.data.sequence_sort.PART_BYTES", 500)
+        store(tmp_path, {name: table.column(name) for name in table.column_names})
+        try:
+            group_sequences(tmp_path, TableOptions(sequence="id", time=time, window=window))
+        except Invalid:
+            return
+    assert sum(batch.num_rows for batch in batches(tmp_path)) > 0
 
 
 def test_columns_that_are_not_there_are_faults(tmp_path: Path) -> None:
@@ -337,38 +388,32 @@ def test_windows_of_more_bytes_than_allowed_are_too_large(tmp_path: Path) -> Non
     assert stored_types(tmp_path) == {"id": "string", "v": "int64"}
 
 
-def test_a_sequence_that_cannot_be_sorted_in_memory_is_too_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sequences", "windows"), [(1, 78_000), (3, 78_000), (997, 997 * 78)])
+def test_what_is_in_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sequences: int, windows: int
 ) -> None:
-    """Its size is told."""
-    monkeypatch.setattr("service.data.sequence_parts.MAX_PART_BYTES", 1000)
-    store(tmp_path, {"id": ["a"] * 100, "v": [*range(100)]})
-    with pytest.raises(TooLarge, match="A sequence has more than 1000 bytes"):
-        group_sequences(tmp_path, TableOptions(sequence="id"))
-
-
-def test_what_is_in_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many times the memory of a part are sorted with no more than some parts' memory."""
-    monkeypatch.setattr("service.data.sequence_parts.PART_BYTES", 2**19)
-    monkeypatch.setattr("service.data.sequence_parts._HELD_BYTES", 2**19)
-    monkeypatch.setattr("service.data.sequence_rows.MAX_BATCH_BYTES", 2**19)
+    """Many times the memory of a part are sorted with no more than some parts' memory, in one sequence too."""
+    for name in ("parts.PART_BYTES", "parts._HELD_BYTES", "sort.PART_BYTES", "rows.MAX_BATCH_BYTES"):
+        monkeypatch.setattr(f"service.data.sequence_{name}", 2**19)
+    monkeypatch.setattr("service.data.sequence_sort.MAX_SORTED_BYTES", 2**20)
     random = np.random.default_rng(3)
-    rows = 400_000
+    rows = 390_000
     schema = pa.schema([("id", pa.int64()), ("time", pa.int64()), *((f"v{n}", pa.float64()) for n in range(3))])
     with TableWriter(tmp_path, schema, ReadOptions()) as writer:
         for first in range(0, rows, 10_000):
             numbers = np.arange(first, first + 10_000)
+            times = pa.array(numbers * 7919 % 399_989)
             values = [pa.array(random.normal(size=10_000)) for _ in range(3)]
-            writer.write(pa.record_batch([pa.array(numbers % 997), pa.array(rows - numbers), *values], schema=schema))
-    assert (tmp_path / "table.arrow").stat().st_size > 15 * 2**20
-    gc.collect()
-    pool = pa.system_memory_pool()
-    default = pa.default_memory_pool()
+            writer.write(pa.record_batch([pa.array(numbers % sequences), times, *values], schema=schema))
+    assert (tmp_path / "table.arrow").stat().st_size > 14 * 2**20
+    default, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
     pa.set_memory_pool(pool)
+    tracemalloc.start()
     try:
-        before = pool.bytes_allocated()
-        group_sequences(tmp_path, TableOptions(sequence="id", time="time"))
-        assert pool.max_memory() - before < 8 * 2**20
+        grouping = group_sequences(tmp_path, TableOptions(sequence="id", time="time", window=5, stride=5))
+        assert pool.max_memory() + tracemalloc.get_traced_memory()[1] < 12 * 2**20
     finally:
+        tracemalloc.stop()
         pa.set_memory_pool(default)
-    assert sum(batch.num_rows for batch in batches(tmp_path)) == 997
+    assert grouping == Grouping(sequences=sequences, rows=windows, short=0)
+    assert sum(batch.num_rows for batch in batches(tmp_path)) == windows

@@ -112,6 +112,7 @@ def test_no_value_has_no_median() -> None:
     assert sample.median() is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), max_size=30), max_size=5))
 def test_counts_rank_by_frequency_then_by_text(batches: list[list[str]]) -> None:
     """The most frequent text is first; of equally frequent ones that which sorts first."""
