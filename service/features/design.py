@@ -66,12 +66,6 @@ def design_for_arrays(x: Sequence[ArrayFacts], y: Sequence[ArrayFacts], *, valid
     return replace(made, architecture=architecture, reasons=(*guesses, *made.reasons))
 
 
-def suggested_split(tasks: Sequence[Task]) -> dict[str, Any]:
-    """The split of a client that names none: every label is to be in both parts, where rows have one."""
-    stratified = len(tasks) == 1 and tasks[0] in (Task.BINARY, Task.CLASSES)
-    return {"validation": VALIDATION, "by": "stratified" if stratified else "random"}
-
-
 def _design(
     tensors: Sequence[Tensor],
     targets: Sequence[Target],

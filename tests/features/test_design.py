@@ -18,7 +18,7 @@ from service.architecture.graph import read_architecture
 from service.architecture.plan import make_plan, memory_estimate
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
-from service.features.design import design, design_for_arrays, suggested_split
+from service.features.design import design, design_for_arrays
 from service.features.network import Tensor, with_features
 from service.features.network import tensors as tensors_of
 from service.features.preparation import Preparation, Target, Task
@@ -187,13 +187,6 @@ def test_a_batch_fits_in_memory() -> None:
         made = design((one,), (target(Task.BINARY),), 10**6)
         plan = checked(made, *_facts((one,), (target(Task.BINARY),), 10**6), validates=True).plan
         assert memory_estimate(plan, size, "adam") < 2**30
-
-
-def test_labels_are_split_evenly() -> None:
-    """The split that is suggested has every label in both parts, where a row has one label."""
-    assert suggested_split([Task.CLASSES]) == {"validation": 0.2, "by": "stratified"}
-    assert suggested_split([Task.NUMBER])["by"] == "random"
-    assert suggested_split([Task.BINARY, Task.BINARY])["by"] == "random"
 
 
 ARRAYS = {
