@@ -152,14 +152,8 @@ def _refuse_columns(record: dict[str, Any], preparation: Preparation, pointer: s
 
 
 def _numbers_in_cells(cells: Sequence[Any], feature: prepared.Feature, places: _Places) -> Values:
-    kinds = set(map(type, cells))
-    if kinds <= {float, int} and not places.refused:
-        try:
-            numbers = np.array(cells, np.float64)
-        except OverflowError:
-            numbers = np.array([np.inf])
-        if np.abs(numbers).max(initial=0.0) <= FLOAT32_MAX:
-            return numbers
+    if set(map(type, cells)) <= {float, int} and all(-FLOAT32_MAX <= cell <= FLOAT32_MAX for cell in cells):
+        return np.array(cells, np.float64)
     stored = feature.type
     return np.array(places.each(cells, lambda cell: number_of_cell(cell, stored), 0.0), np.float64)
 

@@ -92,7 +92,7 @@ class _Rows:
 
 
 def _input(one: InputFacts, values: Mapping[str, Values], preparation: Preparation, rows: _Rows) -> Array:
-    features = [feature for feature in preparation.features if feature.column in one.columns]
+    features = preparation.features_of[one.name]
     if one.name == NUMBERS:
         return _numbers(one, features, values, rows)
     if one.name == CATEGORIES:

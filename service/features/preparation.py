@@ -261,6 +261,12 @@ class Preparation:
         alone = [one for one in self.features if not (isinstance(one, Number | Date) or _is_one_hot(one))]
         return (*grouped, *map(_own_input, alone))
 
+    @cached_property
+    def features_of(self) -> dict[str, tuple[Feature, ...]]:
+        """The features that make each input, by its name, in their order."""
+        by_column = {one.column: one for one in self.features}
+        return {one.name: tuple(by_column[column] for column in one.columns) for one in self.inputs}
+
     def to_json(self) -> dict[str, Any]:
         return {
             "features": [{"feature": one.tag, **asdict(one)} for one in self.features],
