@@ -107,6 +107,13 @@ class Datasets:
             rows = connection.execute(statement).mappings().all()
         return cut([Dataset.from_row(row) for row in rows], limit, lambda dataset: dataset.id)
 
+    def twin(self, sha256: str) -> str | None:
+        """The id of the oldest data set with this content, if there is one."""
+        with self._database.read() as connection:
+            return connection.scalar(
+                select(datasets.c.id).where(datasets.c.sha256 == sha256).order_by(datasets.c.id).limit(1)
+            )
+
     def delete(self, dataset_id: str) -> None:
         """Delete one data set's row; raises NotFound, and Conflict while a job that has not ended uses it."""
         with self._database.write() as connection:

@@ -97,6 +97,8 @@ datasets = Table(
     # These two are null where it is arrays.
     Column("columns", _Json),
     Column("profile", _Json),
+    # Those of the same content share their files.
+    Index(None, "sha256"),
 )
 
 # A job keeps the names of its data sets and its versions after those are deleted, so these are no foreign keys.
