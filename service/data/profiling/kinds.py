@@ -2,8 +2,8 @@
 
 - Numbers are numeric, whole ones too: whether 1, 2 and 3 are names is the client's to say. Booleans are categories,
   and moments dates. Images and sequences are what they are.
-- Texts are numeric where at least 95 in 100 are numbers, unless some begin with a zero before another digit: that is
-  how postal codes and other names are written.
+- Texts are numeric where at least 95 in 100 are numbers, unless 1 in 100 begins with a zero before another digit: that
+  is how postal codes and other names are written.
 - Else they are dates where at least 95 in 100 are dates in ISO 8601.
 - Else they are categories where they have one word on average (at most 1.5), or where they are few: no more different
   ones than 20, or than twice the root of the number of cells, and each twice on average.
@@ -134,7 +134,8 @@ class _Texts:
         present, distinct = self._present, self._distinct.count
         if not present:
             return Guess(kind=Kind.CATEGORY, reason="It is stored as string, and all of its cells are missing.")
-        if self._no_numbers * 20 <= present and not self._zeros:
+        coded = self._zeros * 100 >= present
+        if self._no_numbers * 20 <= present and not coded:
             reason = f"{present - self._no_numbers} of {present} texts in it are numbers."
             return Guess(kind=Kind.NUMERIC, reason=reason)
         if self._no_dates * 20 <= present:

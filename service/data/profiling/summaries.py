@@ -88,14 +88,12 @@ class Numbers:
 
     def to_json(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
-            "minimum": None,
-            "maximum": None,
+            "minimum": self.minimum if self.count else None,
+            "maximum": self.maximum if self.count else None,
             "mean": self.mean,
             "std": self.std,
-            "whole": self.whole,
+            "whole": self.whole and self.count > 0,
         }
-        if self.count:
-            facts |= {"minimum": self.minimum, "maximum": self.maximum}
         if self._histogram is not None:
             edges = self._histogram.edges.tolist()
             facts["histogram"] = {"edges": edges, "counts": self._histogram.counts.tolist()}
