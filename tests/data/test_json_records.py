@@ -155,6 +155,13 @@ def test_names_and_numbers_of_columns_are_checked(tmp_path: Path, form: Written)
         assert "no rows" in told([])
 
 
+def test_many_keys_that_are_seldom_there_take_little_at_a_time(tmp_path: Path) -> None:
+    """Rows of one key each, of which there are hundreds, are read in short slices."""
+    body = as_lines([{f"k{number % 500}": number} for number in range(4000)])
+    read = take(tmp_path, read_json_lines, body)
+    assert (len(read), read[-1]["k499"], read[0]["k499"]) == (4000, 3999, None)
+
+
 def test_twenty_faults_are_told_and_the_rest_counted(tmp_path: Path) -> None:
     """Also over blocks."""
     faults = faults_of(tmp_path, read_json_lines, as_lines([{"c": {}}] * 30_000))
