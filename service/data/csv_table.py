@@ -57,7 +57,7 @@ def block_bytes(width: int) -> int:
     return _BLOCK_BYTES if width < _WIDE else 8 * _BLOCK_BYTES
 
 
-def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]]:
+def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterator[np.ndarray[Any, Any]]:
     """Give the rows below the header of a file or of its content, (rows, width) in float64, a block at a time.
 
     Raises NotNumbers where a cell is no finite number, or a row has another width: `cell_faults` says where then.
@@ -71,6 +71,7 @@ def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]
         batches = arrow_csv.open_csv(
             source if isinstance(source, Path) else pyarrow.BufferReader(source),
             read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1, block_size=block_bytes(width)),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pyarrow.float64()), null_values=[], strings_can_be_null=False
             ),

@@ -67,6 +67,8 @@ READERS: Final[dict[str, str]] = {
     "parquet": "service.data.columnar:read_parquet",
     "arrow": "service.data.columnar:read_arrow",
     "packed": "service.data.packed_table:read_packed_table",
+    "images": "service.data.image_archive:read_image_archive",
+    "sequences": "service.data.sequence_archive:read_sequence_archive",
 }
 
 

@@ -6,6 +6,7 @@ evaluation and prediction encode by it alone. All of it is plain JSON, with Kera
 
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 
 from service.data.table import Kind, Type
@@ -15,6 +16,12 @@ NUMBERS: Final = "numbers"
 CATEGORIES: Final = "categories"
 #: The tensor that all features make which are not a tensor of their own.
 FEATURES: Final = "features"
+
+#: Where numbers are scaled by the network: not farther from zero than so many spreads, which lie between these two.
+#: A Normalization divides by 1e-7 at least, and its variance is bounded.
+_FAR: Final = 10_000
+_SMALLEST_SPREAD: Final = 1e-6
+_LARGEST_SPREAD: Final = 1e12
 
 #: What happens to a value that the training rows did not have, or to one that is not there.
 Policy = Literal["error", "other"]
@@ -34,7 +41,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number(Feature):
-    """A quantity: `(value - center) / spread` is what the network's Normalization makes of it.
+    """A quantity: `(value - center) / spread` is what reaches the client's layers; a spread of 0 counts as 1.
 
     `scale` is what the client asked for. With "log" the value enters as sign(x) * log1p(|x|), and center and spread are
     those of that. A missing value is `fill`, in the value's own unit; None means that none may be missing. `indicator`
@@ -49,8 +56,18 @@ class Number(Feature):
     fill: float | None
     indicator: bool
 
+    @property
+    def early(self) -> bool:
+        """Whether the value is scaled as it is encoded: float32, or a Normalization, would lose what distinguishes it.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+        That is so far from zero, as with a number of a few units around a million millions, and for tiny or huge ones.
+        """
+        spread = self.spread or 1.0
+        return abs(self.center) > _FAR * spread or not _SMALLEST_SPREAD <= spread <= _LARGEST_SPREAD
+
+
+# Without slots of its own it has room for what is worked out once: predictions look names up in it.
+@dataclass(frozen=True, kw_only=True)
 class Category(Feature):
     """One of `categories`, as the text of the value; its number is its place, counted from 1: 0 is every other value.
 
@@ -70,6 +87,11 @@ class Category(Feature):
     def width(self) -> int:
         return len(self.categories) + 1
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each category."""
+        return {text: number for number, text in enumerate(self.categories, start=1)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed(Feature):
@@ -85,7 +107,7 @@ class Hashed(Feature):
         return self.num_bins + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Text(Feature):
     """Words as numbers: 0 is no word, 1 one that is not in `vocabulary`, the first of which is 2.
 
@@ -101,6 +123,11 @@ class Text(Feature):
     @property
     def width(self) -> int:
         return len(self.vocabulary) + 2
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each word."""
+        return {word: number for number, word in enumerate(self.vocabulary, start=2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,16 +241,26 @@ class InputFacts:
 _KINDS_OF_FEATURE: Final = (Number, Category, Hashed, Text, Date, Image, Sequence)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """All of it; `rows` is how many rows train, validate and test. Without a split, all train."""
+    """All of it; `rows` is how many rows train, validate and test. Without a split, all train.
+
+    `ignored` are the data set's columns that neither a feature nor a target is made of: a record may have them.
+    """
 
     features: tuple[Feature, ...]
     targets: tuple[Target, ...]
     split: Split | None
     rows: tuple[int, int, int]
+    ignored: tuple[str, ...] = ()
 
-    @property
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """Every column that a record may have."""
+        features, targets = (one.column for one in self.features), (one.column for one in self.targets)
+        return frozenset((*features, *targets, *self.ignored))
+
+    @cached_property
     def inputs(self) -> tuple[InputFacts, ...]:
         """The network's inputs, in their order: numbers, categories, then those of single features."""
         numbers = [one for one in self.features if isinstance(one, Number | Date)]
@@ -236,8 +273,14 @@ class Preparation:
         if categories:
             columns = tuple(one.column for one in categories)
             grouped.append(InputFacts(name=CATEGORIES, shape=(len(categories),), dtype="int32", columns=columns))
-        alone = [one for one in self.features if one not in numbers and one not in categories]
+        alone = [one for one in self.features if not (isinstance(one, Number | Date) or _is_one_hot(one))]
         return (*grouped, *map(_own_input, alone))
+
+    @cached_property
+    def features_of(self) -> dict[str, tuple[Feature, ...]]:
+        """The features that make each input, by its name, in their order."""
+        by_column = {one.column: one for one in self.features}
+        return {one.name: tuple(by_column[column] for column in one.columns) for one in self.inputs}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -245,6 +288,7 @@ class Preparation:
             "targets": [target.to_json() for target in self.targets],
             "split": None if self.split is None else self.split.to_json(),
             "rows": list(self.rows),
+            "ignored": list(self.ignored),
         }
 
     @classmethod
@@ -255,6 +299,7 @@ class Preparation:
             targets=tuple(map(Target.from_json, row["targets"])),
             split=None if row["split"] is None else Split.from_json(row["split"]),
             rows=(train, validation, test),
+            ignored=tuple(row["ignored"]),
         )
 
 

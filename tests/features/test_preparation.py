@@ -86,6 +86,7 @@ PREPARATION = Preparation(
     targets=(TARGET,),
     split=Split(validation=0.2, test=0.1, by="stratified", column=None, seed=7),
     rows=(70, 20, 10),
+    ignored=("remark",),
 )
 
 
