@@ -76,14 +76,8 @@ def elements(path: Path, limit_bytes: int) -> Iterator[Block]:
         yield from _List(file, rest, opening.end(), closing=closing).blocks()
 
 
-def holds_records(path: Path, limit_bytes: int) -> bool:
-    """Whether a JSON file begins as one whose records `elements` gives."""
-    with opened(path, limit_bytes) as file:
-        return begins_as_list(file.read(_BLOCK_BYTES))
-
-
 def begins_as_list(head: bytes) -> bool:
-    """Whether a file with these first bytes is one."""
+    """Whether a file with these first bytes is one whose records `elements` gives."""
     return _OPENING.match(head.removeprefix(_BOM)) is not None
 
 
