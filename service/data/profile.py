@@ -18,7 +18,7 @@ from service.data.profiling.column import Column
 from service.data.profiling.copies import RepeatedRows, joined, salts
 from service.data.profiling.findings import findings, limited
 from service.data.profiling.kinds import Guess, check_kinds, guess_kinds
-from service.data.table import ColumnFacts, Kind, stored_names, stored_types
+from service.data.table import ColumnFacts, Kind, batches, stored_names, stored_types
 from service.errors import Fault, Invalid
 
 _TARGETS: Final = ("target", "label", "labels", "class", "y", "outcome")
@@ -47,7 +47,7 @@ def _profile(
     folder: Path, facts: Sequence[ColumnFacts], guesses: Mapping[str, Guess], target: str | None
 ) -> dict[str, Any]:
     bounds = Bounds.of(len(facts))
-    rows = sum(piece.num_rows for _, piece in slices(folder))
+    rows = sum(batch.num_rows for batch in batches(folder))
     sampled = sample_rows(rows, bounds.sampled)
     columns = [Column(fact, guesses[fact.name].reason, bounds, len(sampled)) for fact in facts]
     repeated = _survey(folder, columns, sampled)
@@ -66,10 +66,10 @@ def _profile(
 def _survey(folder: Path, columns: Sequence[Column], sampled: np.ndarray[Any, Any]) -> RepeatedRows:
     """The first pass: all but the histograms."""
     repeated = RepeatedRows()
-    for first, piece in slices(folder):
-        salt = salts(first, piece.num_rows)
-        rows = np.zeros(piece.num_rows, np.uint64)
-        places = slice(*np.searchsorted(sampled, [first, first + piece.num_rows]).tolist())
+    for piece in slices(folder):
+        first, salt = piece.first, salts(piece.first, piece.rows)
+        rows = np.zeros(piece.rows, np.uint64)
+        places = slice(*np.searchsorted(sampled, [first, first + piece.rows]).tolist())
         for column in columns:
             cells = column.read(piece.column(column.name))
             column.add(cells, first, salt)
@@ -82,7 +82,7 @@ def _survey(folder: Path, columns: Sequence[Column], sampled: np.ndarray[Any, An
 def _fill_histograms(folder: Path, columns: Sequence[Column]) -> None:
     """The second pass, now that the ends of the bins are known."""
     drawn = [column for column in columns if column.begin_histogram()]
-    for _, piece in slices(folder, [column.name for column in drawn]) if drawn else ():
+    for piece in slices(folder, [column.name for column in drawn]) if drawn else ():
         for column in drawn:
             column.add_to_histogram(piece.column(column.name))
 

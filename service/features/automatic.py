@@ -6,7 +6,7 @@ its words in order. Columns that tell nothing are left out: constant ones, ident
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from service.features.survey import (
     Survey,
     TextSurvey,
 )
+from service.features.ways import AUTO
 
 #: Up to so many categories are one-hot, more are an embedding, and beyond the other number they are hashed.
 MAX_ONE_HOT: Final = 32
@@ -44,21 +45,38 @@ class Choice:
     note: str | None = None
 
 
-def choose(asked: FeatureRequest, survey: Survey, copies: str | None, alone: bool) -> Choice:
-    """Settle one feature that is asked for as "auto".
+def choose_all(
+    features: Sequence[FeatureRequest], surveys: Mapping[str, Survey], copies: Mapping[str, str], notes: list[str]
+) -> list[FeatureRequest]:
+    """The features with nothing left to "auto"; `copies` are the targets that columns repeat, by the column's name."""
+    chosen = []
+    for one in features:
+        choice = _choose(one, surveys[one.column.name], copies.get(one.column.name))
+        if choice.note is not None:
+            notes.append(choice.note)
+        if choice.chosen is not None:
+            chosen.append(choice.chosen)
+    automatic = {one.column.name for one in features if one.way == AUTO}
+    if [one.column.kind for one in chosen] == [Kind.TEXT] and chosen[0].column.name in automatic:
+        notes.append(f"{chosen[0].column.name!r} enters as words in their order: it is the only feature.")
+        chosen = [replace(chosen[0], way="tokens")]
+    return chosen
 
-    `copies` is the target that the column repeats, `alone` says that there is no other feature.
-    """
+
+def _choose(asked: FeatureRequest, survey: Survey, copied: str | None) -> Choice:
     column = asked.column
-    if copies is not None:
-        return _left_out(column, f"it repeats the target {copies!r}")
+    if asked.way != AUTO:
+        note = f"{column.name!r} repeats the target {copied!r}: what is learned of it says nothing new."
+        return Choice(chosen=asked, note=None if copied is None else note)
+    if copied is not None:
+        return _left_out(column, f"it repeats the target {copied!r}")
     if survey.rows and survey.missing == survey.rows:
         return _left_out(column, "it has no value in any row")
     if survey.constant:
         return _left_out(column, "it is the same in every row that trains, or empty")
     if _identifies(column, survey):
         return _left_out(column, "it has another value in each row, as identifiers do")
-    return _CHOOSERS[column.kind](asked, survey, alone)
+    return _CHOOSERS[column.kind](asked, survey)
 
 
 def embedding_size(categories: int) -> int:
@@ -95,7 +113,7 @@ def _is_called_identifier(name: str) -> bool:
     return last.lower() in _IDENTIFIERS or last.endswith(("Id", "ID"))
 
 
-def _number(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
+def _number(asked: FeatureRequest, survey: Any) -> Choice:
     assert isinstance(survey, NumberSurvey)
     name, way, notes = asked.column.name, "standardize", []
     before, after = abs(survey.moments.skewness[0]), abs(survey.logarithm.skewness[0])
@@ -113,7 +131,7 @@ def _number(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
     return Choice(chosen=replace(asked, way=way, options=options), note=" ".join(notes) or None)
 
 
-def _category(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
+def _category(asked: FeatureRequest, survey: Any) -> Choice:
     assert isinstance(survey, CategorySurvey)
     name, counts = asked.column.name, survey.counts
     if counts.full:
@@ -133,14 +151,11 @@ def _category(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
     return Choice(chosen=replace(asked, way="embedding", options=options), note=" ".join(notes))
 
 
-def _text(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
-    if alone:
-        note = f"{asked.column.name!r} enters as words in their order: it is the only feature."
-        return Choice(chosen=replace(asked, way="tokens"), note=note)
+def _text(asked: FeatureRequest, survey: Any) -> Choice:
     return Choice(chosen=replace(asked, way="bag"))
 
 
-def _date(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
+def _date(asked: FeatureRequest, survey: Any) -> Choice:
     assert isinstance(survey, DateSurvey)
     options: dict[str, Any] = {"parts": list(survey.varying)}
     if survey.missing:
@@ -149,7 +164,7 @@ def _date(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
     return Choice(chosen=replace(asked, way="parts", options=options), note=note)
 
 
-def _image(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
+def _image(asked: FeatureRequest, survey: Any) -> Choice:
     assert isinstance(survey, ImageSurvey)
     return Choice(chosen=replace(asked, way="rescale", options=image_size(survey)))
 
@@ -161,11 +176,11 @@ def image_size(survey: ImageSurvey) -> dict[str, Any]:
     return {"height": height, "width": width, "channels": 1 if survey.grey else 3}
 
 
-def _sequence(asked: FeatureRequest, survey: Any, alone: bool) -> Choice:
+def _sequence(asked: FeatureRequest, survey: Any) -> Choice:
     return Choice(chosen=replace(asked, way="standardize"))
 
 
-_CHOOSERS: Final[Mapping[Kind, Callable[[FeatureRequest, Any, bool], Choice]]] = {
+_CHOOSERS: Final[Mapping[Kind, Callable[[FeatureRequest, Any], Choice]]] = {
     Kind.NUMERIC: _number,
     Kind.CATEGORY: _category,
     Kind.TEXT: _text,

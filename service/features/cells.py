@@ -17,10 +17,16 @@ from service.data.table import Type
 from service.data.table_readers import NULLS
 from service.features.wording import shown
 
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+#: Of numbers, any float64 is taken: what no float32 holds can still have a logarithm that one does.
+LARGEST: Final = float(np.finfo(np.float64).max)
+
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
+#: Stands between the texts of a list, where a table stores it as one text.
+SEPARATOR: Final = ";"
 
 _MIDNIGHT: Final = "T00:00:00.000000"
-_LARGEST: Final = f"{FLOAT32_MAX:.4g}"
+_LARGEST_STEP: Final = f"{_FLOAT32_MAX:.4g}"
 
 
 class CellError(Exception):
@@ -48,10 +54,8 @@ def number_of_cell(value: object, stored: Type) -> float | None:
         raise CellError(
             f"{shown(value)} came; expected {due}. Send one, such as {'true' if stored == 'bool' else 22.5}."
         )
-    if not -FLOAT32_MAX <= number <= FLOAT32_MAX:
-        raise CellError(
-            f"{shown(value)} came; expected a finite number from -{_LARGEST} to {_LARGEST}. Send such a one."
-        )
+    if not -LARGEST <= number <= LARGEST:
+        raise CellError(f"{shown(value)} came; expected a finite number. Send one that a float64 can hold.")
     return float(number)
 
 
@@ -59,8 +63,8 @@ def text_of_cell(value: object, stored: Type) -> str | None:
     """The text of a value as a category, where its column is stored as a type; None where it is missing.
 
     Whole numbers have no point (1 and 1.0 are "1"), others their shortest form; booleans are "true" and "false", dates
-    ISO 8601, texts themselves: but of a column of numbers, booleans or dates, that of what they stand for. An empty
-    text is a missing value.
+    ISO 8601, texts themselves: but of a column of numbers, booleans or dates, that of what they stand for. A list of
+    texts is one text, as tables store it. An empty text is a missing value.
     """
     match value:
         case str():
@@ -73,6 +77,8 @@ def text_of_cell(value: object, stored: Type) -> str | None:
             return _text_of_number(value, stored)
         case datetime():
             return text_of_moment(np.datetime64(_universal(value), "us"))
+        case list() if stored == "string" and _are_texts(value):
+            return SEPARATOR.join(value) or None
     raise CellError(f"{shown(value)} came; expected one category. Send a text, a number, or true or false.")
 
 
@@ -82,11 +88,13 @@ def text_of_moment(moment: np.datetime64) -> str:
 
 
 def words_of_cell(value: object) -> str | None:
-    """The text that a value is; a number is its own text."""
+    """The text that a value is; a number is its own text, and a list of texts is one."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
         return text_of_cell(value, "string")
+    if isinstance(value, list) and _are_texts(value):
+        return SEPARATOR.join(value)
     raise CellError(f"{shown(value)} came; expected a text. Send one string.")
 
 
@@ -134,7 +142,7 @@ def steps_of_cell(value: object, channels: int) -> npt.NDArray[np.float32] | Non
             return found
         wrong = next(number for number, row in enumerate(rows) if _steps([row], channels) is None)
         came = f"{shown(value[wrong])} as step {wrong + 1} of {len(value)}"
-    each = f"a number up to {_LARGEST}" if channels == 1 else f"a list of {channels} numbers up to {_LARGEST}"
+    each = f"a number up to {_LARGEST_STEP}" if channels == 1 else f"a list of {channels} numbers up to {_LARGEST_STEP}"
     raise CellError(f"{came} came; expected a list of steps, each {each}. Send one.")
 
 
@@ -149,8 +157,12 @@ def _steps(rows: list[Any], channels: int) -> npt.NDArray[np.float32] | None:
     except OverflowError:
         return None
     asked = sum(row.count(None) for row in rows)
-    inside = np.abs(wide) <= FLOAT32_MAX
+    inside = np.abs(wide) <= _FLOAT32_MAX
     return wide.astype(np.float32) if int((~inside).sum()) == asked else None
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return set(map(type, values)) <= {str}
 
 
 def _number_of_text(text: str, stored: Type) -> float | None:

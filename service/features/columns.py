@@ -20,7 +20,7 @@ from service.data.parsing import dates_of, numbers_of
 from service.data.table import Kind, Type
 from service.features import preparation as prepared
 from service.features.cells import (
-    FLOAT32_MAX,
+    LARGEST,
     CellError,
     moment_of_cell,
     number_of_cell,
@@ -152,7 +152,7 @@ def _refuse_columns(record: dict[str, Any], preparation: Preparation, pointer: s
 
 
 def _numbers_in_cells(cells: Sequence[Any], feature: prepared.Feature, places: _Places) -> Values:
-    if set(map(type, cells)) <= {float, int} and all(-FLOAT32_MAX <= cell <= FLOAT32_MAX for cell in cells):
+    if set(map(type, cells)) <= {float, int} and all(-LARGEST <= cell <= LARGEST for cell in cells):
         return np.array(cells, np.float64)
     stored = feature.type
     return np.array(places.each(cells, lambda cell: number_of_cell(cell, stored), 0.0), np.float64)

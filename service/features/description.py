@@ -11,19 +11,22 @@ from service.features.preparation import (
     Number,
     Preparation,
     Sequence,
-    Split,
     Target,
     Text,
 )
 
 
 def described(preparation: Preparation) -> dict[str, Any]:
-    """What a version says of its preparation: features and how they enter, targets, the split, and the inputs."""
+    """What a version says of its preparation: features and how they enter, targets, the split, and the inputs.
+
+    `ignored` are the columns that records may have and that nothing is made of.
+    """
     train, validation, test = preparation.rows
     return {
         "features": [_feature(one) for one in preparation.features],
         "targets": [_target(one) for one in preparation.targets],
-        "split": None if preparation.split is None else _split(preparation.split),
+        "ignored": list(preparation.ignored),
+        "split": None if preparation.split is None else preparation.split.to_json(),
         "rows": {"train": train, "validation": validation, "test": test},
         "inputs": [
             {"name": one.name, "shape": list(one.shape), "dtype": one.dtype, "columns": list(one.columns)}
@@ -73,7 +76,3 @@ def _target(target: Target) -> dict[str, Any]:
     if target.center is not None:
         own |= {"mean": target.center, "standard_deviation": target.spread}
     return own
-
-
-def _split(split: Split) -> dict[str, Any]:
-    return split.to_json()

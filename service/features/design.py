@@ -20,8 +20,10 @@ VALIDATION: Final = 0.2
 #: An epoch is this many batches, as far as batches may be so small or so large.
 _BATCHES: Final = 100
 _BATCH_SIZES: Final = (16, 512)
-#: What a picture costs in each batch hardly falls below this size.
+#: What a batch of pictures costs hardly falls below this size.
 _PICTURE_BATCH: Final = 32
+#: How many numbers a batch may be on its way through the layers, which keep them all: half a gigabyte, both ways.
+_NUMBERS_A_BATCH: Final = 2**26
 #: About how many batches a training may take without getting better, how many in all, and how many without validation.
 _PATIENT_BATCHES: Final = 800
 _MOST_BATCHES: Final = 20_000
@@ -62,12 +64,6 @@ def design_for_arrays(x: Sequence[ArrayFacts], y: Sequence[ArrayFacts], *, valid
     made = _design(tensors, targets, y[0].rows, validates, fronts)
     architecture = _with_names(made.architecture, x, y)
     return replace(made, architecture=architecture, reasons=(*guesses, *made.reasons))
-
-
-def suggested_split(tasks: Sequence[Task]) -> dict[str, Any]:
-    """The split of a client that names none: every label is to be in both parts, where rows have one."""
-    stratified = len(tasks) == 1 and tasks[0] in (Task.BINARY, Task.CLASSES)
-    return {"validation": VALIDATION, "by": "stratified" if stratified else "random"}
 
 
 def _design(
@@ -150,10 +146,7 @@ def _weight(target: Target) -> float:
 
 
 def _fit(tensors: Sequence[Tensor], rows: int, validates: bool, reasons: list[str]) -> dict[str, Any]:
-    lowest, highest = _BATCH_SIZES
-    if any(one.kind == "image" for one in tensors):
-        lowest = _PICTURE_BATCH
-    size = min(highest, max(lowest, 2 ** round(math.log2(max(1.0, rows / _BATCHES)))))
+    size = _batch_size(tensors, rows)
     batches = math.ceil(max(1, rows) / size)
     reasons.append(f"Batches of {size} rows: {batches} steps in an epoch, small enough to learn well from {rows} rows.")
     if not validates:
@@ -173,6 +166,15 @@ def _fit(tensors: Sequence[Tensor], rows: int, validates: bool, reasons: list[st
     )
     stop = {"type": "EarlyStopping", "monitor": "val_loss", "patience": patience, "restore_best_weights": True}
     return {"epochs": epochs, "batch_size": size, "callbacks": [stop]}
+
+
+def _batch_size(tensors: Sequence[Tensor], rows: int) -> int:
+    """A power of two, by the rows, and not too large for the memory."""
+    lowest = _PICTURE_BATCH if any(one.kind == "image" for one in tensors) else _BATCH_SIZES[0]
+    bounds = (lowest, _BATCH_SIZES[1])
+    wanted = _within(2 ** round(math.log2(max(1.0, rows / _BATCHES))), bounds)
+    held = _NUMBERS_A_BATCH // sum(map(design_layers.numbers_on_the_way, tensors))
+    return min(wanted, 1 << (max(1, held).bit_length() - 1))
 
 
 def _within(number: int, bounds: tuple[int, int]) -> int:

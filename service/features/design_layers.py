@@ -42,6 +42,16 @@ def architecture(
     return _graph(tensors, targets, branches, trunk, heads)
 
 
+def numbers_on_the_way(tensor: Tensor) -> int:
+    """About how many numbers the layers of a tensor's branch make of one row."""
+    if tensor.kind == "image":
+        height, width, _ = tensor.shape
+        first = height * width // (4 if min(height, width) >= LARGE_PICTURE else 1)
+        return 3 * 32 * first * 3 // 2
+    a_step = {"vector": 1, "tokens": 192, "sequence": 3 * (64 + 128 + 64)}[tensor.kind]
+    return tensor.shape[0] * a_step
+
+
 def _branch(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
     """What makes one row of numbers of a tensor; of a vector, nothing is to be made."""
     match tensor.kind:

@@ -121,9 +121,9 @@ def _numbers(one: InputFacts, features: Sequence[prepared.Feature], values: Mapp
     with np.errstate(over="ignore"):
         for place, feature in enumerate(numbers):
             array[:, place] = _scaled(values[feature.column], feature)
+        if not np.isfinite(array[:, : len(numbers)]).all():
+            _fill_numbers(array, numbers, values, rows)
     place = len(numbers)
-    if not np.isfinite(array[:, :place]).all():
-        _fill_numbers(array, numbers, values, rows)
     for feature in numbers:
         if feature.indicator:
             array[:, place] = np.isnan(values[feature.column])
@@ -137,8 +137,10 @@ def _numbers(one: InputFacts, features: Sequence[prepared.Feature], values: Mapp
 
 
 def _scaled(values: Array, feature: prepared.Number) -> Array:
-    """What the network's Normalization takes: the value itself, or on a scale of its logarithm."""
-    return np.sign(values) * np.log1p(np.abs(values)) if feature.scale == "log" else values
+    """What the network's Normalization takes: the value itself, or on a scale of its logarithm, or scaled already."""
+    if feature.scale == "log":
+        values = np.sign(values) * np.log1p(np.abs(values))
+    return (values - feature.center) / (feature.spread or 1.0) if feature.early else values
 
 
 def _fill_numbers(array: Array, numbers: Sequence[prepared.Number], values: Mapping[str, Any], rows: _Rows) -> None:

@@ -53,6 +53,8 @@ def _middle(feature: Number) -> float:
     """A usual value in the column's own unit."""
     if feature.fill is not None:
         return feature.fill
+    if feature.scale == "min_max":
+        return feature.center + feature.spread / 2
     if feature.scale == "log":
         return math.copysign(math.expm1(min(abs(feature.center), 80.0)), feature.center)
     return feature.center

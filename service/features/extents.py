@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.data.arrays import ArrayFacts, Part
-from service.features.dates import PARTS
+from service.features.dates import PARTS, date_part
 from service.features.preparation import (
     CATEGORIES,
     NUMBERS,
@@ -121,7 +121,10 @@ def _bounds_of_numbers(feature: Feature, survey: Survey) -> Iterator[tuple[float
         case Date(), DateSurvey():
             for part in feature.parts:
                 place = PARTS.index(part)
-                yield float(survey.moments.minimum[place]), float(survey.moments.maximum[place])
+                ends = [float(survey.moments.minimum[place]), float(survey.moments.maximum[place])]
+                if feature.fill is not None and survey.missing:
+                    ends.append(float(date_part(np.array([feature.fill], "datetime64[us]"), part)[0]))
+                yield min(ends), max(ends)
 
 
 def _scaled(value: float) -> float:

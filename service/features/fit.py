@@ -1,52 +1,30 @@
 """Features are fitted, when a job is submitted: from what a client asked for and the table's rows to a `Preparation`.
 
-prepare (in a child) -> check_request -> settle_targets (all rows) -> parts_of -> _read (one pass over what is needed,
-surveys are of the rows that train) -> choose where "auto" stands -> _medians (a pass over columns that need one)
--> Fitter -> check_validation (another table, if there is one)
+prepare (in a child) -> _plan (check_request, settle_targets over all rows, parts_of) -> read (one pass over all that is
+asked for) -> _fitted (choose_all where "auto" stands, medians, Fitter) -> _check_validation (of another table)
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from service.data.table import ColumnFacts, Kind
+from service.data.table import ColumnFacts
 from service.errors import Fault, Invalid
-from service.features.automatic import MAX_EMBEDDING, choose
-from service.features.columns import Values, form_of, of_batch
-from service.features.copies import Copies
+from service.features.automatic import choose_all
 from service.features.extents import input_facts
 from service.features.fitted import Fitter, needs_median
-from service.features.goals import Goals
-from service.features.pieces import pieces, row_bytes
 from service.features.preparation import Preparation, Split, Target, Task
-from service.features.request import FeatureRequest, Request, SplitRequest, check_request
+from service.features.reading import Findings, medians, read
+from service.features.request import Request, check_request
 from service.features.slugs import slugs_of
-from service.features.split import TRAIN, Parts, parts_of
-from service.features.statistics import SAMPLE, Sample
-from service.features.survey import (
-    CategorySurvey,
-    DateSurvey,
-    ImageSurvey,
-    NumberSurvey,
-    SequenceSurvey,
-    Survey,
-    TextSurvey,
-)
+from service.features.split import Parts, parts_of
+from service.features.split_request import SplitRequest
 from service.features.targets import settle_targets
-from service.features.ways import AUTO
 from service.features.write import check_labels, check_table
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-#: The most different categories that are counted of a column.
-_MOST_CATEGORIES: Final = 1_000_000
-#: What all columns together keep of their values, to find a median, or that no two are alike.
-_MOST_KEPT: Final = 8_000_000
 _VALIDATION: Final = "/fit/validation_data"
 
 
@@ -60,9 +38,32 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         Invalid: with every fault there is in the request, or else in the rows.
     """
+    notes: list[str] = []
+    plan = _plan(request, notes)
+    findings = read(plan.folder, plan.asked.features, plan.targets, plan.parts)
+    preparation = _fitted(plan, findings, notes)
+    if request.get("validation_folder"):
+        _check_validation(Path(request["validation_folder"]), preparation)
+    arrays = [*input_facts(preparation, findings.surveys), *findings.goals.facts()]
+    return {"preparation": preparation.to_json(), "arrays": [one.to_json() for one in arrays], "notes": notes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is known before features are looked at; `slugs` are the names of columns that inputs can have."""
+
+    folder: Path
+    columns: tuple[ColumnFacts, ...]
+    asked: Request
+    slugs: Mapping[str, str]
+    targets: tuple[Target, ...]
+    split: Split | None
+    parts: Parts
+
+
+def _plan(request: dict[str, Any], notes: list[str]) -> _Plan:
     folder, columns = Path(request["folder"]), tuple(map(ColumnFacts.from_json, request["columns"]))
     faults: list[Fault] = []
-    notes: list[str] = []
     asked = check_request(request.get("features"), request.get("target"), request.get("split"), columns, faults)
     if asked is None:
         raise _invalid(faults)
@@ -72,29 +73,31 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
     if faults:
         raise _invalid(faults)
     parts = parts_of(split, folder, targets)
-    surveys = {one.column.name: _survey(one, len(asked.features)) for one in asked.features}
-    goals, copies = Goals(targets), Copies([one.column for one in asked.features], targets)
-    _read(folder, asked, targets, parts, surveys, goals, copies)
-    chosen = list(_chosen(asked, surveys, copies.found(), notes, faults))
-    medians = _medians(folder, [one for one in chosen if needs_median(one, surveys[one.column.name])], parts)
-    fitter = Fitter(slugs=slugs, faults=faults, notes=notes)
-    features = [fitter.fit(one, surveys[one.column.name], medians.get(one.column.name)) for one in chosen]
-    settled = goals.settled(asked.targets, faults)
+    return _Plan(folder=folder, columns=columns, asked=asked, slugs=slugs, targets=targets, split=split, parts=parts)
+
+
+def _fitted(plan: _Plan, findings: Findings, notes: list[str]) -> Preparation:
+    faults: list[Fault] = []
+    surveys = findings.surveys
+    chosen = choose_all(plan.asked.features, surveys, findings.copies, notes)
+    if not chosen:
+        detail = f"No feature is left for a network: {' '.join(notes)} Name one under features, with how it enters."
+        faults.append(Fault(pointer="/features", detail=detail))
+    middles = medians(plan.folder, [one for one in chosen if needs_median(one, surveys[one.column.name])], plan.parts)
+    fitter = Fitter(slugs=plan.slugs, faults=faults, notes=notes)
+    features = [fitter.fit(one, surveys[one.column.name], middles.get(one.column.name)) for one in chosen]
+    targets = findings.goals.settled(plan.asked.targets, faults)
     if faults:
         raise _invalid(faults)
-    used = {*(one.column.name for one in chosen), *(target.column for target in settled)}
-    train, validation, test = np.bincount(parts, minlength=3).tolist()
-    preparation = Preparation(
+    used = {*(one.column.name for one in chosen), *(target.column for target in targets)}
+    train, validation, test = np.bincount(plan.parts, minlength=3).tolist()
+    return Preparation(
         features=tuple(one for one in features if one is not None),
-        targets=settled,
-        split=split,
+        targets=targets,
+        split=plan.split,
         rows=(train, validation, test),
-        ignored=tuple(column.name for column in columns if column.name not in used),
+        ignored=tuple(column.name for column in plan.columns if column.name not in used),
     )
-    if request.get("validation_folder"):
-        _check_validation(Path(request["validation_folder"]), preparation)
-    arrays = [*input_facts(preparation, surveys), *goals.facts()]
-    return {"preparation": preparation.to_json(), "arrays": [one.to_json() for one in arrays], "notes": notes}
 
 
 def _invalid(faults: Sequence[Fault]) -> Invalid:
@@ -114,90 +117,6 @@ def _settled(asked: SplitRequest | None, targets: Sequence[Target], seed: int, f
         faults.append(Fault(pointer="/split/by", detail=f'{came}. Use "random", "group", "time" or "order".'))
     by: Any = asked.by or ("stratified" if classes else "random")
     return Split(validation=asked.validation, test=asked.test, by=by, column=asked.column, seed=seed)
-
-
-def _survey(asked: FeatureRequest, number: int) -> Survey:
-    """What gathers what must be known of a column, one of so many."""
-    most = max(1_000, min(SAMPLE, _MOST_KEPT // number))
-    kind = asked.column.kind
-    if kind is Kind.CATEGORY or asked.way in ("one_hot", "embedding"):
-        counted = {AUTO: MAX_EMBEDDING, "hashing": 1}.get(asked.way, _MOST_CATEGORIES)
-        return CategorySurvey(counted)
-    match kind:
-        case Kind.NUMERIC:
-            return NumberSurvey(most)
-        case Kind.TEXT:
-            return TextSurvey(MAX_EMBEDDING)
-        case Kind.DATE:
-            return DateSurvey()
-        case Kind.IMAGE:
-            return ImageSurvey()
-        case Kind.SEQUENCE:
-            return SequenceSurvey()
-
-
-def _read(
-    folder: Path,
-    asked: Request,
-    targets: Sequence[Target],
-    parts: Parts,
-    surveys: Mapping[str, Survey],
-    goals: Goals,
-    copies: Copies,
-) -> None:
-    """One pass over the columns that are asked for."""
-    names = [*(one.column.name for one in asked.features), *(one.column.name for one in asked.targets)]
-    for first, batch in pieces(folder, names, row_bytes(goals.preparation)):
-        training = parts[first : first + batch.num_rows] == TRAIN
-        copies.add(batch)
-        goals.add(_goal_values(batch, targets), training)
-        for one in asked.features:
-            survey = surveys[one.column.name]
-            survey.add(of_batch(batch, one.column.name, one.column.type, survey.form), training)
-
-
-def _goal_values(batch: pa.RecordBatch, targets: Sequence[Target]) -> dict[str, Values]:
-    return {one.column: of_batch(batch, one.column, one.type, form_of(one)) for one in targets}
-
-
-def _chosen(
-    asked: Request, surveys: Mapping[str, Survey], copies: Mapping[str, str], notes: list[str], faults: list[Fault]
-) -> Iterator[FeatureRequest]:
-    """The features with nothing left to "auto"."""
-    found = 0
-    for one in asked.features:
-        name = one.column.name
-        if one.way != AUTO:
-            if name in copies:
-                notes.append(f"{name!r} repeats the target {copies[name]!r}: what is learned of it says nothing new.")
-            found += 1
-            yield one
-            continue
-        choice = choose(one, surveys[name], copies.get(name), alone=len(asked.features) == 1)
-        if choice.note is not None:
-            notes.append(choice.note)
-        if choice.chosen is not None:
-            found += 1
-            yield choice.chosen
-    if not found:
-        detail = f"No feature is left for a network: {' '.join(notes)} Name one under features, with how it enters."
-        faults.append(Fault(pointer="/features", detail=detail))
-
-
-def _medians(folder: Path, wanted: Sequence[FeatureRequest], parts: Parts) -> dict[str, float | None]:
-    """The medians of the training rows; that of dates is in microseconds since 1970."""
-    if not wanted:
-        return {}
-    size = max(1_000, min(SAMPLE, _MOST_KEPT // len(wanted)))
-    samples = {one.column.name: Sample(size) for one in wanted}
-    for first, batch in pieces(folder, [one.column.name for one in wanted]):
-        training = parts[first : first + batch.num_rows] == TRAIN
-        for one in wanted:
-            values = np.asarray(of_batch(batch, one.column.name, one.column.type, one.column.kind))
-            there = np.flatnonzero(training & (values == values))
-            own = values[there].astype(np.int64) if values.dtype.kind == "M" else values[there]
-            samples[one.column.name].add(own, first + there)
-    return {name: sample.median() for name, sample in samples.items()}
 
 
 def _check_validation(folder: Path, preparation: Preparation) -> None:

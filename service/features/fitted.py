@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from service.data.array_writer import escape
+from service.data.parsing import date_of
 from service.data.table import ColumnFacts, Kind
 from service.errors import Fault
 from service.features import preparation as prepared
@@ -192,7 +193,6 @@ def _date(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | No
         found = rows_listed([row + 1 for row in survey.missing_rows], survey.missing)
         detail = f'has no date in {found}, and its missing is "error". Fill them in, or send "missing": "median".'
         fitter.fault(asked, detail, "missing")
-    middle = None if median is None else str(np.datetime64(round(median), "us"))
     parts = tuple(asked.options.get("parts", survey.varying or PARTS[:1]))
     places = [PARTS.index(part) for part in parts]
     return prepared.Date(
@@ -200,8 +200,17 @@ def _date(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | No
         parts=parts,
         centers=tuple(survey.moments.mean[places].tolist()),
         spreads=tuple((one or 1.0) for one in survey.moments.spread[places].tolist()),
-        fill={"median": middle, "error": None}.get(missing, missing) if missing is not None else None,
+        fill=_date_filler(missing, median),
     )
+
+
+def _date_filler(missing: str | None, median: float | None) -> str | None:
+    """What stands for a missing date, in ISO 8601 and UTC."""
+    if missing is None or missing == "error":
+        return None
+    if missing == "median":
+        return None if median is None else str(np.datetime64(int(median), "us"))
+    return str(np.datetime64(date_of(missing), "us"))
 
 
 def _image(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | None) -> prepared.Feature | None:

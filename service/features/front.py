@@ -152,8 +152,8 @@ def _one_hot_width(feature: Feature) -> int:
 def _scaling(numbers: list[Number], dates: list[Date]) -> Json:
     """Numbers, then indicators, which stay as they are, then parts of dates: in the order in which they are encoded."""
     indicators = sum(feature.indicator for feature in numbers)
-    centers = [one.center for one in numbers] + [0.0] * indicators
-    spreads = [one.spread for one in numbers] + [1.0] * indicators
+    centers = [0.0 if one.early else one.center for one in numbers] + [0.0] * indicators
+    spreads = [1.0 if one.early else one.spread for one in numbers] + [1.0] * indicators
     centers += [center for date in dates for center in date.centers]
     spreads += [spread for date in dates for spread in date.spreads]
     return _normalization(centers, spreads)

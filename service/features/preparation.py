@@ -17,6 +17,12 @@ CATEGORIES: Final = "categories"
 #: The tensor that all features make which are not a tensor of their own.
 FEATURES: Final = "features"
 
+#: Where numbers are scaled by the network: not farther from zero than so many spreads, which lie between these two.
+#: A Normalization divides by 1e-7 at least, and its variance is bounded.
+_FAR: Final = 10_000
+_SMALLEST_SPREAD: Final = 1e-6
+_LARGEST_SPREAD: Final = 1e12
+
 #: What happens to a value that the training rows did not have, or to one that is not there.
 Policy = Literal["error", "other"]
 
@@ -35,7 +41,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number(Feature):
-    """A quantity: `(value - center) / spread` is what the network's Normalization makes of it.
+    """A quantity: `(value - center) / spread` is what reaches the client's layers; a spread of 0 counts as 1.
 
     `scale` is what the client asked for. With "log" the value enters as sign(x) * log1p(|x|), and center and spread are
     those of that. A missing value is `fill`, in the value's own unit; None means that none may be missing. `indicator`
@@ -49,6 +55,15 @@ class Number(Feature):
     spread: float
     fill: float | None
     indicator: bool
+
+    @property
+    def early(self) -> bool:
+        """Whether the value is scaled as it is encoded: float32, or a Normalization, would lose what distinguishes it.
+
+        That is so far from zero, as with a number of a few units around a million millions, and for tiny or huge ones.
+        """
+        spread = self.spread or 1.0
+        return abs(self.center) > _FAR * spread or not _SMALLEST_SPREAD <= spread <= _LARGEST_SPREAD
 
 
 # Without slots of its own it has room for what is worked out once: predictions look names up in it.

@@ -7,14 +7,16 @@ the values, is settled when the features are fitted.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from service.data.array_writer import escape
 from service.data.table import ColumnFacts, Kind
 from service.errors import Fault
-from service.features.preparation import Split, Task
+from service.features.faults import MEND_KIND, check_keys, near, unknown_column, whole, within
+from service.features.preparation import Task
+from service.features.split_request import SplitRequest, check_split
 from service.features.ways import AUTO, DROP, WAYS, default_way, kinds_with
-from service.features.wording import listed, shown, similar
+from service.features.wording import shown, similar
 
 #: Stands for every column that is not named.
 OTHERS: Final = "*"
@@ -29,9 +31,6 @@ TASKS: Final[Mapping[Kind, tuple[Task, ...]]] = {
     Kind.DATE: (),
     Kind.IMAGE: (),
 }
-RULES: Final[tuple[str, ...]] = get_args(Split.__annotations__["by"])
-#: The rules that go by the values of a column.
-BY_COLUMN: Final = ("group", "time", "column")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +56,6 @@ class TargetRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitRequest:
-    """The parts of the rows that do not train; without a rule, the target's task says which."""
-
-    validation: float
-    test: float
-    by: str | None
-    column: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """All that a client asks for, in the order of the data set's columns."""
 
@@ -84,7 +73,7 @@ def check_request(
     """
     before, known = len(faults), {column.name: column for column in columns}
     targets = tuple(_targets(target, known, faults))
-    wanted = _split(split, known, [one.column.name for one in targets], faults)
+    wanted = check_split(split, known, [one.column.name for one in targets], faults)
     taken = {one.column.name for one in targets}
     asked = tuple(_features(AUTO if features is None else features, known, taken, wanted, faults))
     if not asked and len(faults) == before:
@@ -92,26 +81,8 @@ def check_request(
         faults.append(Fault(pointer="/features", detail=f'{detail}, or send "features": "auto".'))
     if wanted is not None and targets and len(faults) == before:
         faults.extend(_stratification_faults(wanted, targets[0]))
+    faults[before:] = map(whole, faults[before:])
     return None if len(faults) > before else Request(features=asked, targets=targets, split=wanted)
-
-
-def _within(value: object) -> str:
-    """A client's value within a sentence, however large the value is."""
-    text = shown(value)
-    return text[0].lower() + text[1:]
-
-
-def _near(value: object, known: Sequence[str]) -> str:
-    """The nearest of the known words, where a word came at all."""
-    return similar(value, known) if isinstance(value, str) else ""
-
-
-def _unknown_column(name: object, known: Mapping[str, ColumnFacts], pointer: str) -> Fault:
-    if not isinstance(name, str):
-        detail = f"{shown(name)} came; the name of a column was expected: one of {listed(tuple(known))}."
-        return Fault(pointer=pointer, detail=detail)
-    came = f"The data set has no column {name[:60]!r}.{similar(name, known)}"
-    return Fault(pointer=pointer, detail=f"{came} Its columns are {listed(tuple(known))}: name one of them.")
 
 
 # Targets ------------------------------------------------------------------------------------------------------------
@@ -143,34 +114,31 @@ def _targets(value: Any, known: Mapping[str, ColumnFacts], faults: list[Fault]) 
 
 def _target(entry: Any, pointer: str, known: Mapping[str, ColumnFacts], faults: list[Fault]) -> TargetRequest | None:
     if isinstance(entry, dict):
-        if not _check_keys(entry, ("column", "as"), "A target", pointer, faults):
+        if not check_keys(entry, ("column", "as"), "A target", pointer, faults):
             return None
         name, place = entry.get("column"), f"{pointer}/column"
     else:
         entry, name, place = {}, entry, pointer
     if not isinstance(name, str) or name not in known:
-        faults.append(_unknown_column(name, known, place))
+        faults.append(unknown_column(name, known, place))
         return None
     column, asked = known[name], entry.get("as")
     fitting = TASKS[column.kind]
     if not fitting:
         detail = f"The column {name!r} is of the kind {column.kind}, which cannot be learned; a target is of the kind "
-        faults.append(Fault(pointer=place, detail=f"{detail}numeric, category, text or sequence.{_MEND_KIND}"))
+        faults.append(Fault(pointer=place, detail=f"{detail}numeric, category, text or sequence.{MEND_KIND}"))
         return None
     if asked is not None and asked not in fitting:
         detail = f"{shown(asked)} came for the target {name!r} of the kind {column.kind}; it can be learned as "
-        advice = f"{' or '.join(fitting)}.{_near(asked, [task.value for task in fitting])}{_other_task(asked)}"
+        advice = f"{' or '.join(fitting)}.{near(asked, [task.value for task in fitting])}{_other_task(asked)}"
         faults.append(Fault(pointer=f"{pointer}/as", detail=detail + advice))
         return None
     return TargetRequest(column=column, task=None if asked is None else Task(asked), pointer=pointer)
 
 
-_MEND_KIND: Final = " PUT /v1/datasets/{id}/schema changes the kind of a column."
-
-
 def _other_task(asked: object) -> str:
     kinds = [kind for kind, tasks in TASKS.items() if asked in tasks]
-    return f" {asked!r} is for columns of the kind {' or '.join(kinds)}.{_MEND_KIND}" if kinds else ""
+    return f" {asked!r} is for columns of the kind {' or '.join(kinds)}.{MEND_KIND}" if kinds else ""
 
 
 # Features -----------------------------------------------------------------------------------------------------------
@@ -192,7 +160,7 @@ def _features(
         return
     for name in value:
         if name != OTHERS and name not in known:
-            faults.append(_unknown_column(name, known, f"/features/{escape(name[:64])}"))
+            faults.append(unknown_column(name, known, f"/features/{escape(name[:64])}"))
         elif name in taken and value[name] != DROP:
             detail = f"{name!r} is the target, and a network that is given it learns nothing else. Leave it out here."
             faults.append(Fault(pointer=f"/features/{escape(name)}", detail=detail))
@@ -244,9 +212,9 @@ def _unfit(column: ColumnFacts, way: object, pointer: str) -> Fault:
     detail = f"{came}; it can enter as {', '.join(ways)}."
     kinds = kinds_with(way) if isinstance(way, str) else ()
     if kinds:
-        detail += f" {way!r} is for columns of the kind {' or '.join(kinds)}.{_MEND_KIND}"
+        detail += f" {way!r} is for columns of the kind {' or '.join(kinds)}.{MEND_KIND}"
     else:
-        detail += _near(way, ways)
+        detail += near(way, ways)
     return Fault(pointer=pointer, detail=detail)
 
 
@@ -260,7 +228,7 @@ def _check_options(
         if name not in known:
             faults.append(Fault(pointer=place, detail=_unknown_option(column, way, name)))
         elif not known[name].fits(value):
-            detail = f"{name} is {_within(value)}; expected {known[name].expected}."
+            detail = f"{name} is {within(value)}; expected {known[name].expected}."
             faults.append(Fault(pointer=place, detail=detail))
     return len(faults) == before
 
@@ -277,100 +245,6 @@ def _unknown_option(column: ColumnFacts, way: str, name: str) -> str:
     if others:
         return f"{detail} It is one of {' and '.join(others)}: name that as `as`, or leave it out."
     return f"{detail}{similar(name, known)} Leave it out, or correct it."
-
-
-def _check_keys(
-    value: Mapping[str, Any], known: Sequence[str], subject: str, pointer: str, faults: list[Fault]
-) -> bool:
-    wrong = [key for key in value if key not in known]
-    for key in wrong:
-        detail = f"{subject} has no {key[:60]!r}; it has {', '.join(known)}.{similar(key, known)}"
-        faults.append(Fault(pointer=f"{pointer}/{escape(key[:64])}", detail=f"{detail} Correct it, or leave it out."))
-    return not wrong
-
-
-# Split --------------------------------------------------------------------------------------------------------------
-
-
-def _split(
-    value: Any, known: Mapping[str, ColumnFacts], targets: Sequence[str], faults: list[Fault]
-) -> SplitRequest | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        detail = f'{shown(value)} came; an object such as {{"validation": 0.2, "test": 0.1}} was expected.'
-        faults.append(Fault(pointer="/split", detail=detail))
-        return None
-    before = len(faults)
-    _check_keys(value, ("validation", "test", "by", "column"), "A split", "/split", faults)
-    by = value.get("by")
-    if by is not None and by not in RULES:
-        detail = f"by is {_within(by)}; expected one of {', '.join(RULES)}.{_near(by, RULES)}"
-        faults.append(Fault(pointer="/split/by", detail=detail))
-        return None
-    fractions = _fractions(value, by, faults)
-    column = _split_column(value.get("column"), by, known, targets, faults)
-    if len(faults) > before:
-        return None
-    return SplitRequest(validation=fractions[0], test=fractions[1], by=by, column=column)
-
-
-def _fractions(value: Mapping[str, Any], by: str | None, faults: list[Fault]) -> tuple[float, float]:
-    before, found = len(faults), [0.0, 0.0]
-    for index, part in enumerate(("validation", "test")):
-        fraction: Any = value.get(part)
-        place = f"/split/{part}"
-        if by == "column" and fraction is not None:
-            detail = (
-                f'{part} is {_within(fraction)}, but with "by": "column" the column says which rows validate and test.'
-            )
-            faults.append(Fault(pointer=place, detail=f"{detail} Leave {part} out."))
-        elif type(fraction) in (int, float) and 0 <= fraction < 1:
-            found[index] = float(fraction)
-        elif fraction is not None:
-            detail = f"{part} is {_within(fraction)}; expected a part of the rows, at least 0 and below 1, such as 0.2."
-            faults.append(Fault(pointer=place, detail=detail))
-    validation, test = found
-    if len(faults) == before and validation + test >= 1:
-        came = f"validation {validation:g} and test {test:g} leave no rows to train on"
-        faults.append(Fault(pointer="/split", detail=f"{came}; together they must be below 1. Lower one of them."))
-    if len(faults) == before and by != "column" and validation == test == 0:
-        detail = 'The split keeps no rows apart; expected "validation", "test" or both, such as {"validation": 0.2}.'
-        faults.append(Fault(pointer="/split", detail=f"{detail} Leave split out to train on all rows."))
-    return validation, test
-
-
-def _split_column(
-    name: Any, by: str | None, known: Mapping[str, ColumnFacts], targets: Sequence[str], faults: list[Fault]
-) -> str | None:
-    place = "/split/column"
-    if by not in BY_COLUMN:
-        if name is not None:
-            rule = "without `by`" if by is None else f'with "by": "{by}"'
-            detail = f"column is {_within(name)}, but {rule} no column decides; expected "
-            mend = f"it with {' or '.join(BY_COLUMN)} alone. Leave it out, or name one of these as `by`."
-            faults.append(Fault(pointer=place, detail=detail + mend))
-        return None
-    if name is None:
-        detail = f'"by": "{by}" came without a column, and goes by the values of one. Add "column" with its name.'
-        faults.append(Fault(pointer=place, detail=detail))
-        return None
-    if not isinstance(name, str) or name not in known:
-        faults.append(_unknown_column(name, known, place))
-        return None
-    faults.extend(_column_faults(known[name], by, targets))
-    return name
-
-
-def _column_faults(column: ColumnFacts, by: str, targets: Sequence[str]) -> Iterator[Fault]:
-    place, came = "/split/column", f"The column {column.name!r} is of the kind {column.kind}"
-    if by != "time" and column.name in targets:
-        detail = f"{column.name!r} is the target: rows that are split by it have other targets in each part."
-        yield Fault(pointer=place, detail=f'{detail} Name another column, or use "by": "stratified".')
-    if by == "time" and column.kind not in (Kind.DATE, Kind.NUMERIC):
-        yield Fault(pointer=place, detail=f"{came}; the order of time needs a date or a numeric one.{_MEND_KIND}")
-    elif column.kind in (Kind.IMAGE, Kind.SEQUENCE):
-        yield Fault(pointer=place, detail=f"{came}; rows are split by values such as texts or numbers. Name another.")
 
 
 def _stratification_faults(split: SplitRequest, target: TargetRequest) -> Iterator[Fault]:

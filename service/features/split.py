@@ -172,7 +172,7 @@ def _by_class(split: Split, classes: Classes, shares: npt.NDArray[np.int64]) -> 
     for start in range(0, len(order), _STEP):
         rows = order[start : start + _STEP]
         own = classes[rows]
-        ranks = seen[own] + _ranks(own)
+        ranks = seen[own] + (np.arange(len(rows)) if len(shares) == 1 else _ranks(own))
         parts[rows[ranks < shares[own].sum(axis=1)]] = VALIDATION
         parts[rows[ranks < shares[own, 1]]] = TEST
         seen += np.bincount(own, minlength=len(seen))

@@ -101,9 +101,15 @@ class Sample:
             self._values, self._lots = self._values[kept], self._lots[kept]
 
     def median(self) -> float | None:
-        """The median: of an even number of values, the mean of the two in the middle; None without values."""
+        """The median: of an even number of values, the mean of the two in the middle; None without values.
+
+        Of whole numbers it is the lower one of these two, so that it is one of the values.
+        """
         if self._values is None or not len(self._values):
             return None
+        if self._values.dtype.kind == "i":
+            middle = (len(self._values) - 1) // 2
+            return float(np.partition(self._values, middle)[middle])
         return float(np.median(self._values))
 
 

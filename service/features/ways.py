@@ -1,12 +1,11 @@
 """The ways in which a column can enter a network, by its kind, and what each lets a client choose."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, get_args
 
+from service.data.parsing import date_of
 from service.data.table import Kind
 from service.features.dates import PARTS
 from service.features.preparation import Policy
@@ -18,7 +17,6 @@ DROP: Final = "drop"
 
 #: The longest text that a client can send as a missing date.
 _MAX_DATE: Final = 40
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +51,7 @@ def _is_filler(value: Any) -> bool:
 def _is_date_filler(value: Any) -> bool:
     if not isinstance(value, str) or len(value) > _MAX_DATE:
         return False
-    return value in ("median", "error") or is_date(value)
-
-
-def is_date(text: str) -> bool:
-    """Whether a text is a date or a moment in ISO 8601 that begins with year, month and day."""
-    if not _DATE.match(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    return value in ("median", "error") or date_of(value) is not None
 
 
 def _are_parts(value: Any) -> bool:

@@ -22,7 +22,7 @@ from service.features.columns import Values, form_of, of_batch
 from service.features.encode import encode_inputs, encode_targets
 from service.features.extents import Extent, target_dtype, target_names
 from service.features.pieces import pieces, row_bytes
-from service.features.preparation import Feature, Preparation, Target
+from service.features.preparation import Date, Feature, Image, Number, Preparation, Sequence, Target
 from service.features.split import NAMES, TEST, TRAIN, VALIDATION, parts_of
 from service.features.wording import similar
 
@@ -96,6 +96,9 @@ def check_table(folder: Path, preparation: Preparation, pointer: str, faults: li
         elif not (found == one.type or {found, one.type} <= _NUMBERS or _is_empty(folder, name)):
             detail = f"The column {name[:60]!r} is of the type {found}, and in the training data of {one.type}."
             faults.append(Fault(pointer=pointer, detail=f"{detail} Send it with such values."))
+        elif _must_be_there(one) and (missing := _missing(folder, name)):
+            detail = f"The column {name[:60]!r} has no value in {missing} row(s); the training data had one in each."
+            faults.append(Fault(pointer=pointer, detail=f"{detail} Fill them in, or leave these rows out."))
 
 
 def check_labels(folder: Path, preparation: Preparation, pointer: str, faults: list[Fault]) -> None:
@@ -176,4 +179,13 @@ def _encoded(
 
 def _is_empty(folder: Path, column: str) -> bool:
     """Whether no row has a value, so that the type says nothing."""
-    return all(batch.column(0).null_count == batch.num_rows for batch in batches(folder, [column]))
+    return _missing(folder, column) == row_count(folder)
+
+
+def _missing(folder: Path, column: str) -> int:
+    return sum(batch.column(0).null_count for batch in batches(folder, [column]))
+
+
+def _must_be_there(one: Feature | Target) -> bool:
+    """Whether nothing can stand for a value; what a target needs is looked at with its labels."""
+    return isinstance(one, Image | Sequence) or (isinstance(one, Number | Date) and one.fill is None)

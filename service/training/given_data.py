@@ -93,7 +93,7 @@ class GivenData:
             if extra:
                 detail = f"The key {extra[0][:64]!r} came beside records; send records alone, or x and y."
                 raise Invalid(detail, [Fault(pointer="/data", detail=detail)])
-            draft = stack.enter_context(self._uploads.records(data["records"], "/data"))
+            draft = stack.enter_context(self._uploads.records(data["records"], "/data/records"))
         else:
             draft = stack.enter_context(self._store.draft(data, "/data"))
         return Given(

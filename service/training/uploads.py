@@ -5,7 +5,7 @@ columns mean, later, is an errand too.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -76,7 +76,9 @@ class Uploads:
         try:
             file = folder / "records.json"
             file.write_bytes(orjson.dumps({"records": records}))
-            with self._placed(pointer), self._table(file, "json", TableOptions(), is_gone) as draft:
+            with ExitStack() as stack:
+                with _placed(pointer):
+                    draft = stack.enter_context(self._table(file, "json", TableOptions(), is_gone))
                 yield draft
         finally:
             self._files.discard(folder)
@@ -148,14 +150,15 @@ class Uploads:
         finally:
             self._files.discard(folder)
 
-    @contextmanager
-    def _placed(self, pointer: str) -> Iterator[None]:
-        """Put what is wrong with records where the records stood."""
-        try:
-            yield
-        except Invalid as error:
-            faults = [Fault(pointer=f"{pointer}{fault.pointer}", detail=fault.detail) for fault in error.faults]
-            raise Invalid(error.detail, faults) from error
+
+@contextmanager
+def _placed(pointer: str) -> Iterator[None]:
+    """Put what is wrong with records where the records stood."""
+    try:
+        yield
+    except Invalid as error:
+        faults = [Fault(pointer=f"{pointer}{fault.pointer}", detail=fault.detail) for fault in error.faults]
+        raise Invalid(error.detail, faults) from error
 
 
 def _columns(made: dict[str, Any]) -> tuple[ColumnFacts, ...]:

@@ -190,7 +190,7 @@ def test_each_wrong_value_is_told(client: FlaskClient) -> None:
         "town": "Paris",
         "born": "yesterday",
         "job": 7,
-        "street": [],
+        "street": {},
         "note": {},
         "title": [1],
         "photo": "no picture",

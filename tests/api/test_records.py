@@ -220,7 +220,7 @@ def test_what_is_wrong_with_rows_is_told(client: FlaskClient, rows: Any, due: di
     found = refused(answer)
     for pointer, words in due.items():
         assert words in found[pointer]
-    assert 'A valid record is {"age": 30.0, "fare": 0.0, "sex": "female"' in answer.get_json()["detail"]
+    assert 'A valid record is {"age": 30.0, "fare": 50.0, "sex": "female"' in answer.get_json()["detail"]
 
 
 def test_the_example_of_an_error_is_valid(client: FlaskClient) -> None:
@@ -477,6 +477,7 @@ def test_a_version_says_what_it_takes(client: FlaskClient) -> None:
     assert shown["preparation"]["rows"] == {"train": 70, "validation": 20, "test": 10}
     assert shown["preparation"]["targets"] == [{"column": "survived", "as": "binary", "labels": ["no", "yes"]}]
     assert [one["as"] for one in shown["preparation"]["features"]] == ["standardize", "min_max", "one_hot", "one_hot"]
+    assert shown["preparation"]["ignored"] == ["name"]
     assert shown["evaluation"] is None
     assert ask(client, {"instances": [shown["example"]]}).status_code == 200
     (listed,) = client.get("/v1/models/survived/versions").get_json()["items"]

@@ -90,8 +90,8 @@ def test_kinds_of_a_mixed_table_are_guessed_with_reasons(liner: dict[str, Any]) 
         "boarded": "date",
         "note": "text",
     }
-    assert column(liner, "age")["reason"] == "597 of its 599 texts are numbers."
-    assert column(liner, "boarded")["reason"] == "599 of its 600 texts are dates."
+    assert column(liner, "age")["reason"] == "597 of 599 texts in it are numbers."
+    assert column(liner, "boarded")["reason"] == "599 of 600 texts in it are dates."
     assert column(liner, "fare")["reason"] == "It is stored as float64."
 
 

@@ -166,7 +166,7 @@ def test_a_text_alone_keeps_its_order(tmp_path: Path) -> None:
     """A text as the only feature enters as tokens, beside others as a bag."""
     texts = ["good film", "bad film", "a good one", "one bad day"] * 10
     assert getattr(chosen(tmp_path, Kind.TEXT, x=texts)[0], "enters", "") == "bag"
-    facts = stored(tmp_path, {"x": texts, "y": ["yes", "no"] * 20}, x=Kind.TEXT)
+    facts = stored(tmp_path, {"id": list(range(40)), "x": texts, "y": ["yes", "no"] * 20}, x=Kind.TEXT)
     answer = prepare({"folder": str(tmp_path), "columns": [one.to_json() for one in facts], "target": "y", "seed": 0})
     assert [one["enters"] for one in answer["preparation"]["features"]] == ["tokens"]
 

@@ -15,10 +15,10 @@ import pytest
 from service.architecture import build
 from service.architecture.compilation import check_compile
 from service.architecture.graph import read_architecture
-from service.architecture.plan import make_plan
+from service.architecture.plan import make_plan, memory_estimate
 from service.data.arrays import ArrayFacts
 from service.errors import Fault
-from service.features.design import design, design_for_arrays, suggested_split
+from service.features.design import design, design_for_arrays
 from service.features.network import Tensor, with_features
 from service.features.network import tensors as tensors_of
 from service.features.preparation import Preparation, Target, Task
@@ -177,11 +177,16 @@ def test_training_stops_by_the_rows_that_validate() -> None:
     assert "validation" in " ".join(blind.reasons)
 
 
-def test_labels_are_split_evenly() -> None:
-    """The split that is suggested has every label in both parts, where a row has one label."""
-    assert suggested_split([Task.CLASSES]) == {"validation": 0.2, "by": "stratified"}
-    assert suggested_split([Task.NUMBER])["by"] == "random"
-    assert suggested_split([Task.BINARY, Task.BINARY])["by"] == "random"
+def test_a_batch_fits_in_memory() -> None:
+    """Large pictures and long sequences go through in smaller batches than tables do."""
+    large = replace(PHOTOGRAPH, shape=(512, 512, 3))
+    longest = replace(LONG, shape=(4_096, 2))
+    sizes = [design((one,), (target(Task.BINARY),), 10**6).fit["batch_size"] for one in (VECTOR, large, longest)]
+    assert sizes == [512, 4, 16]
+    for one, size in zip((large, longest), sizes[1:], strict=True):
+        made = design((one,), (target(Task.BINARY),), 10**6)
+        plan = checked(made, *_facts((one,), (target(Task.BINARY),), 10**6), validates=True).plan
+        assert memory_estimate(plan, size, "adam") < 2**30
 
 
 ARRAYS = {

@@ -113,6 +113,16 @@ def test_logarithms_keep_the_sign() -> None:
     assert stored(feature, np.array([1e300])) == [[np.float32(np.log1p(1e300))]]
 
 
+def test_numbers_that_float32_would_lose_are_scaled_before() -> None:
+    """Far from zero, tiny, or huge: what distinguishes them is there after scaling, and the network does none."""
+    far = np.array([1e12, 1e12 + 1, 1e12 - 2])
+    assert stored(number(center=1e12, spread=1.0), far) == [[0], [1], [-2]]
+    assert stored(number(center=1e12, spread=0.0), far) == [[0], [1], [-2]]
+    assert stored(number(center=0.0, spread=1e-9, fill=-1e-9), np.array([2e-9, NAN])) == [[2], [-1]]
+    assert stored(number(center=0.0, spread=1e60), np.array([2e60])) == [[2]]
+    assert stored(number(center=1e4, spread=1.0), np.array([1e4])) == [[1e4]]
+
+
 def test_parts_of_dates_are_those_that_python_has() -> None:
     """Before 1970 and in leap years, to the minute."""
 
@@ -183,6 +193,7 @@ def test_a_missing_number_in_a_step_is_the_center() -> None:
         (number(), np.array([1, NAN]), ("'age'", "no value came", '"missing": "mean"')),
         (number(), np.array([1, 1e39]), ("'age'", "no float32 holds")),
         (number(fill=1.0), np.array([1, np.inf]), ("'age'", "no float32 holds")),
+        (number(fill=1e300), np.array([1, NAN]), ("'age'", "no float32 holds")),
         (date(), moments("2000-01-01", "NaT"), ("'born'", '"missing"')),
         (image(), [b"", b""], ("'photo'", "neither a PNG nor a JPEG file")),
         (image(), [None, None], ("'photo'", "no image came")),
@@ -209,6 +220,7 @@ def test_stored_rows_that_cannot_be_encoded_are_named(feature: Feature, values: 
         (category(missing="error"), coded("Oslo", None), ("no value came", '"missing": "other"')),
         (hashed(missing="error"), coded("Oslo", None), ("no value came",)),
         (number(), np.array([1, NAN]), ("no value came",)),
+        (number(), np.array([1, 1e39]), ("no float32 holds",)),
         (image(), [b"\x89PNG", None], ("no image came",)),
     ],
 )

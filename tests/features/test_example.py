@@ -75,6 +75,7 @@ def test_an_example_of_everything_is_valid() -> None:
         (number("int64"), 30),
         (number("bool", center=0.7), True),
         (number("string"), 29.7),
+        (number(scale="min_max", center=10.0, spread=4.0), 12.0),
         (number(scale="log", center=float(np.log1p(1000.0))), 1000.0),
         (number(scale="log", center=-float(np.log1p(10.0))), -10.0),
     ],

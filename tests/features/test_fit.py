@@ -227,7 +227,7 @@ def test_texts(tmp_path: Path) -> None:
 
 
 def test_dates(tmp_path: Path) -> None:
-    """The parts that vary enter, each with its own center and spread; the median stands for a missing date."""
+    """The parts that vary enter, each with its own center and spread; a date in the middle stands for a missing one."""
     dates = ["2020-01-01", "2020-03-01", "2020-05-01", None] * 5
     columns = stored(tmp_path, {"a": dates, "y": [0, 1] * 10}, a=Kind.DATE)
     preparation, facts, _ = fitted(tmp_path, columns, features={"a": "parts"}, target="y")
@@ -238,6 +238,12 @@ def test_dates(tmp_path: Path) -> None:
     assert date.spreads[0] == pytest.approx(np.std([1, 3, 5]))
     assert str(date.fill).startswith("2020-03-01")
     assert (facts["numbers"].minimum, facts["numbers"].maximum) == (1, 6)
+    given = {"a": {"parts": ["year", "hour"], "missing": "2021-02-28T23:30:00-02:00"}}
+    preparation, facts, _ = fitted(tmp_path, columns, features=given, target="y")
+    (date,) = preparation.features
+    assert isinstance(date, Date)
+    assert (date.parts, date.spreads, date.fill) == (("year", "hour"), (1.0, 1.0), "2021-03-01T01:30:00.000000")
+    assert (facts["numbers"].minimum, facts["numbers"].maximum) == (0, 2021)
 
 
 def test_images(tmp_path: Path) -> None:
@@ -365,6 +371,72 @@ def test_validation_data_must_fit(tmp_path: Path) -> None:
     stored(tmp_path / "b", {"x": [1, 2], "c": ["p", "q"], "y": ["no", "maybe"]})
     ((pointer, detail),) = refused(tmp_path / "a", columns, **asked)
     assert (pointer, detail.startswith("Row 2: "), "'maybe'" in detail) == ("/fit/validation_data", True, True)
+    stored(tmp_path / "b", {"x": [1, None], "c": [None, "q"], "y": ["no", "yes"]})
+    ((pointer, detail),) = refused(tmp_path / "a", columns, **asked)
+    assert "The column 'x' has no value in 1 row(s)" in detail
     stored(tmp_path / "b", {"x": [1, 2], "c": ["p", "q"], "y": ["no", "yes"]})
     faults = refused(tmp_path / "a", columns, **asked, split={"validation": 0.2})
     assert "Both split.validation and fit.validation_data" in faults[0][1]
+
+
+def test_several_labels_and_steps(tmp_path: Path) -> None:
+    """Several labels a row are learned as ones and zeros, steps as they are; the facts of both are exact."""
+    values = {
+        "x": [float(number % 7) for number in range(40)],
+        "tags": ["red;blue", None, "blue", "green"] * 10,
+        "next": [[[float(number)], [number + 0.5]] for number in range(40)],
+    }
+    columns = stored(tmp_path, values, batch_rows=9)
+    target = [{"column": "tags", "as": "labels"}, "next"]
+    preparation, facts, _ = fitted(
+        tmp_path, columns, features={"x": "none"}, target=target, split={"test": 0.1, "by": "order"}
+    )
+    assert [(one.task, one.shape) for one in preparation.targets] == [(Task.LABELS, (3,)), (Task.SEQUENCE, (2, 1))]
+    assert (facts["tags"].shape, facts["tags"].maximum, facts["tags"].integral) == ((36, 3), 1.0, True)
+    assert (facts["next"].shape, facts["next"].maximum, facts["next"].dtype) == ((36, 2, 1), 35.5, "float32")
+    values["tags"][-1] = "rare"
+    columns = stored(tmp_path, values)
+    faults = refused(tmp_path, columns, features={"x": "none"}, target=target, split={"test": 0.1, "by": "order"})
+    assert "has the label(s) 'rare' in no row that trains" in faults[0][1]
+
+
+def test_a_quantity_must_vary_in_the_rows_that_train(tmp_path: Path) -> None:
+    """A number that differs in the test rows alone cannot be learned."""
+    columns = stored(tmp_path, {"x": [1.5, 2.5] * 20, "y": [3.5] * 39 + [4.5]})
+    faults = refused(tmp_path, columns, target="y", split={"test": 0.1, "by": "order"})
+    assert faults[0][0] == "/target"
+    assert "is the same in every row that trains" in faults[0][1]
+
+
+def test_numbers_that_float32_does_not_tell_apart(tmp_path: Path) -> None:
+    """A quantity that varies little, far from 0, enters, and a note says what is lost."""
+    columns = stored(tmp_path, {"x": [1e9 + number % 7 for number in range(40)], "y": [0, 1] * 20})
+    _, _, notes = fitted(tmp_path, columns, features={"x": "standardize"}, target="y")
+    assert len(notes) == 1
+    assert "Subtract 1e+09" in notes[0]
+
+
+def test_too_many_categories(tmp_path: Path) -> None:
+    """More different values than are counted are refused, with another way to enter."""
+    rows = 1_000_001
+    columns = stored(tmp_path, {"x": np.arange(rows), "y": np.arange(rows) % 2}, batch_rows=65_536)
+    faults = refused(tmp_path, columns, features={"x": "embedding"}, target="y")
+    assert faults[0][0] == "/features/x"
+    assert 'Use "hashing"' in faults[0][1]
+
+
+def test_steps_that_no_network_takes(tmp_path: Path) -> None:
+    """Sequences without a number in some channel, and with huge ones, are refused."""
+    nan = float("nan")
+    steps = {"empty": [[[1.0, nan]], [[2.0, nan]]] * 9, "huge": [[[1e30]], [[1.0]]] * 9}
+    columns = stored(tmp_path, {**steps, "y": [0, 1] * 9})
+    faults = dict(refused(tmp_path, columns, features=dict.fromkeys(steps, "standardize"), target="y"))
+    assert "no number in a channel" in faults["/features/empty"]
+    assert "beyond 1e+18" in faults["/features/huge"]
+
+
+def test_pictures_that_are_none(tmp_path: Path) -> None:
+    """Bytes that are no picture have no size; that they are none is said, with the row, when they are encoded."""
+    columns = stored(tmp_path, {"x": [b"GIF89a", png(70, 60, "RGB")] * 9, "y": [0, 1] * 9})
+    preparation, _, _ = fitted(tmp_path, columns, target="y")
+    assert preparation.inputs[0].shape == (60, 70, 3)

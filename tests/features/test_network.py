@@ -128,6 +128,14 @@ def test_numbers_are_scaled_and_categories_become_ones() -> None:
     assert values.tolist() == [[2, 0, 1, -1, 0, 0, 1, 0, 1], [1, 1, 0, 0, 1, 0, 0, 1, 0]]
 
 
+@pytest.mark.parametrize(("center", "spread"), [(1e12, 2.0), (1e-9, 1e-9), (0.0, 1e30), (-3e4, 1.0), (5.0, 2.0)])
+def test_a_number_is_scaled_once(center: float, spread: float) -> None:
+    """By the network, or before it where that would lose too much."""
+    made = preparation(number(center=center, spread=spread))
+    values = vector_of(made, {"age": center}, {"age": center + spread}, {"age": center - 3 * spread})
+    np.testing.assert_allclose(values, [[0], [1], [-3]], rtol=1e-5, atol=1e-6)
+
+
 def test_words_of_a_bag_become_ones() -> None:
     """The first place is that of no word, the second that of unknown ones."""
     values = vector_of(preparation(text()), {"note": "No, no, never"}, {"note": "yes no yes no"}, {})

@@ -217,3 +217,10 @@ def test_a_group_does_not_enter_by_itself() -> None:
     assert "city" not in [one.column.name for one in accepted("auto", "survived", by_group).features]
     named = accepted({"*": "auto", "city": "one_hot"}, "survived", by_group)
     assert "city" in [one.column.name for one in named.features]
+
+
+def test_half_a_character_can_be_answered() -> None:
+    """A name that is no text, which JSON can hold, is refused in an answer that can be sent."""
+    _, faults = checked({"\ud800": "log", "city": "\ud800", "age": {"\udfff": 1}}, "\ud800", {"by": "\ud800"})
+    assert len(faults) == 5
+    assert all(fault.detail.encode() and fault.pointer.encode() for fault in faults)

@@ -104,6 +104,13 @@ def test_medians_of_many_values_are_those_of_a_sample() -> None:
     assert medians[0] == pytest.approx(float(np.median(values)), abs=0.05)
 
 
+def test_the_median_of_whole_numbers_is_one_of_them() -> None:
+    """Of an even number of whole numbers the lower one in the middle is taken."""
+    sample = Sample()
+    sample.add(np.array([9, 2, 4, 1]), np.arange(4))
+    assert sample.median() == 2.0
+
+
 def test_no_value_has_no_median() -> None:
     """Without values there is nothing in the middle."""
     sample = Sample()

@@ -45,17 +45,38 @@ class Bounds:
         )
 
 
-def slices(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The rows of a table in pieces, each with the number of its first row, counted from 0."""
-    first = 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Some rows of a table, from the number `first` on; only the column that is asked for is put together."""
+
+    first: int
+    rows: int
+    parts: tuple[pa.RecordBatch, ...]
+
+    def column(self, name: str) -> pa.Array:
+        import pyarrow as pa
+
+        arrays = [part.column(name) for part in self.parts]
+        return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def slices(folder: Path, columns: list[str] | None = None) -> Iterator[Slice]:
+    """The rows of a table in order, SLICE_ROWS at a time, or as many as make a column of SLICE_BYTES."""
+    first = rows = 0
+    size = 0.0
+    parts: list[pa.RecordBatch] = []
     for batch in batches(folder, columns):
-        step = SLICE_ROWS
-        if batch.num_rows:
-            step = max(1, min(step, SLICE_BYTES * batch.num_rows // max(1, batch.nbytes)))
-        for start in range(0, batch.num_rows, step):
-            piece = batch.slice(start, step)
-            yield first + start, piece
-        first += batch.num_rows
+        start = 0
+        row_bytes = max((column.nbytes for column in batch.columns), default=0) / max(1, batch.num_rows) + 1
+        while start < batch.num_rows:
+            part = batch.slice(start, max(1, min(SLICE_ROWS - rows, int((SLICE_BYTES - size) / row_bytes))))
+            parts.append(part)
+            start, rows, size = start + part.num_rows, rows + part.num_rows, size + part.num_rows * row_bytes
+            if rows == SLICE_ROWS or size + row_bytes > SLICE_BYTES:
+                yield Slice(first=first, rows=rows, parts=tuple(parts))
+                first, rows, size, parts = first + rows, 0, 0.0, []
+    if parts:
+        yield Slice(first=first, rows=rows, parts=tuple(parts))
 
 
 def sample_rows(rows: int, most: int) -> npt.NDArray[np.int64]:

@@ -75,7 +75,8 @@ def cells_of(array: pa.Array, facts: ColumnFacts, *, few: bool) -> Cells:
 def values_of(array: pa.Array, facts: ColumnFacts) -> npt.NDArray[Any]:
     """The numbers, or the microseconds, of the cells that have some."""
     values = _number_values(array, facts)[0] if facts.kind == Kind.NUMERIC else _date_values(array, facts)[0]
-    present: npt.NDArray[Any] = values[~_is_missing(values)]
+    missing = _is_missing(values)
+    present: npt.NDArray[Any] = values[~missing] if missing.any() else values
     return present
 
 
@@ -132,7 +133,7 @@ def _numbers(array: pa.Array, facts: ColumnFacts, few: bool) -> Cells:
     )
 
 
-def _number_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.float64], Mask]:
+def _number_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.float64], Mask | None]:
     import pyarrow as pa
 
     if facts.type == "string":
@@ -140,7 +141,7 @@ def _number_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.
     plain = array.cast(pa.int8()) if facts.type == "bool" else array
     numbers = plain.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     infinite = np.isinf(numbers)
-    return (np.where(infinite, np.nan, numbers) if infinite.any() else numbers), infinite
+    return (np.where(infinite, np.nan, numbers), infinite) if infinite.any() else (numbers, None)
 
 
 def _dates(array: pa.Array, facts: ColumnFacts, few: bool) -> Cells:

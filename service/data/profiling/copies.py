@@ -12,7 +12,7 @@ from service.data.profiling.bounds import mixed
 from service.data.profiling.cells import MISSING, Cells
 
 #: Hashes of so many rows are kept: 16 bytes each.
-MAX_ROWS: Final = 2**20
+MAX_ROWS: Final = 2**19
 #: More columns of numbers than this are not compared by correlation, which takes their number squared.
 MAX_CORRELATED: Final = 500
 #: Nor are more numbers than this.

@@ -1,4 +1,4 @@
-"""What columns mean, guessed from how they are stored and, where that is as texts, from all of their texts.
+"""What columns mean, guessed from how they are stored and, where that is as texts, from what the texts are.
 
 - Names of files, folders and sequences are categories, also where they are numbers.
 - Numbers are numeric, whole ones too: whether 1, 2 and 3 are names is the client's to say. Booleans are categories,
@@ -10,7 +10,8 @@
   ones than 20, or than twice the root of the number of cells, and each twice on average.
 - All others are text.
 
-Missing cells, and those of a text of length zero, do not count.
+Missing cells, and those of a text of length zero, do not count. Of a table of more than MAX_ROWS rows, slices are
+looked at that lie evenly in it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +29,7 @@ from service.data.profiling.bounds import Bounds, slices
 from service.data.profiling.cells import cells_of, filled
 from service.data.profiling.sketches import Distinct
 from service.data.profiling.texts import word_counts
-from service.data.table import ColumnFacts, Kind, Type
+from service.data.table import ColumnFacts, Kind, Type, batches
 from service.errors import Fault, Invalid
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ ALLOWED: Final[Mapping[Type, tuple[Kind, ...]]] = {
     "image": (Kind.IMAGE,),
     "sequence": (Kind.SEQUENCE,),
 }
+
+#: The texts of about so many rows are looked at.
+MAX_ROWS: Final = 262_144
 
 _LEADING_ZERO: Final = "^[ ]*[+-]?0[0-9]"
 
@@ -93,17 +98,22 @@ def guess_kinds(
 
 
 def _guess_texts(folder: Path, names: list[str]) -> dict[str, Guess]:
-    rows = sum(piece.num_rows for _, piece in slices(folder, names))
+    rows = sum(batch.num_rows for batch in batches(folder, names))
     bounds = Bounds.of(len(names))
-    columns = {name: _Texts(name, rows, bounds.distinct) for name in names}
-    for _, piece in slices(folder, names):
+    columns = {name: _Texts(name, min(rows, 2 * MAX_ROWS), bounds.distinct) for name in names}
+    # One slice of every `stride` is looked at.
+    stride = math.ceil(rows / MAX_ROWS)
+    for piece in islice(slices(folder, names), 0, None, max(1, stride)):
         for name, column in columns.items():
             column.add(piece.column(name))
     return {name: column.guess() for name, column in columns.items()}
 
 
 class _Texts:
-    """What has been seen of a column of texts. A kind that can no longer come to 95 in 100 is not looked for again."""
+    """What has been seen of a column of texts. A kind that can no longer come to 95 in 100 is not looked for again.
+
+    No more than `rows` are shown to it.
+    """
 
     def __init__(self, name: str, rows: int, bound: int) -> None:
         self._facts = ColumnFacts(name=name, type="string", kind=Kind.CATEGORY)
@@ -130,16 +140,16 @@ class _Texts:
         if not present:
             return Guess(kind=Kind.CATEGORY, reason="It is stored as string, and all of its cells are missing.")
         if self._no_numbers * 20 <= present and not self._zeros:
-            reason = f"{present - self._no_numbers} of its {present} texts are numbers."
+            reason = f"{present - self._no_numbers} of {present} texts in it are numbers."
             return Guess(kind=Kind.NUMERIC, reason=reason)
         if self._no_dates * 20 <= present:
-            return Guess(kind=Kind.DATE, reason=f"{present - self._no_dates} of its {present} texts are dates.")
+            return Guess(kind=Kind.DATE, reason=f"{present - self._no_dates} of {present} texts in it are dates.")
         words = self._words / present
-        facts = f"Its {present} texts have {words:.1f} words on average, and {distinct} of them differ."
+        facts = f"{present} texts in it have {words:.1f} words on average, and {distinct} of them differ."
         few = distinct <= max(20, 2 * math.sqrt(present)) and distinct * 2 <= present
         kind = Kind.CATEGORY if words <= 1.5 or few else Kind.TEXT
         if self._no_numbers * 20 <= present:
-            kind, facts = Kind.CATEGORY, f"Its texts are numbers, but {self._zeros} begin with a zero, as codes do."
+            kind, facts = Kind.CATEGORY, f"Texts in it are numbers, but {self._zeros} begin with a zero, as codes do."
         return Guess(kind=kind, reason=facts)
 
 

@@ -19,12 +19,18 @@ def test_all_columns_together_stay_within_tens_of_megabytes(columns: int) -> Non
 
 def test_slices_cover_all_rows_in_order(tmp_path: Path) -> None:
     """Each says where it begins; long texts make short slices."""
-    rows = SLICE_ROWS + 100
-    write(tmp_path, {"a": np.arange(rows)}, batch_rows=SLICE_ROWS + 50)
-    found = [(first, piece.column("a")[0].as_py(), piece.num_rows) for first, piece in slices(tmp_path)]
-    assert found == [(0, 0, SLICE_ROWS), (SLICE_ROWS, SLICE_ROWS, 50), (SLICE_ROWS + 50, SLICE_ROWS + 50, 50)]
-    write(tmp_path, {"a": ["x" * 2**20] * 10})
-    assert max(piece.num_rows for _, piece in slices(tmp_path)) <= 4
+    rows = 2 * SLICE_ROWS + 100
+    for batch_rows in (SLICE_ROWS + 50, 999, rows):
+        write(tmp_path, {"a": np.arange(rows), "b": np.ones(rows)}, batch_rows)
+        found = list(slices(tmp_path, ["a"]))
+        assert [(one.first, one.rows) for one in found] == [
+            (0, SLICE_ROWS),
+            (SLICE_ROWS, SLICE_ROWS),
+            (rows - 100, 100),
+        ]
+        assert np.concatenate([one.column("a").to_numpy() for one in found]).tolist() == list(range(rows))
+    write(tmp_path, {"a": ["x" * 2**20] * 10, "b": range(10)})
+    assert [one.rows for one in slices(tmp_path)] == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 12_345, 10**12])

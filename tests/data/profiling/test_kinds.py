@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.data.profiling.kinds import ALLOWED, check_kinds, guess_kinds
+from service.data.profiling.kinds import ALLOWED, MAX_ROWS, check_kinds, guess_kinds
 from service.data.table import TYPES, Kind, Type, stored_types
 from service.errors import Invalid
 from tests.data.profiling.tables import write
@@ -51,18 +52,32 @@ def test_a_guess_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
         assert guess_kinds(tmp_path, {"a": "string"}, {})["a"].kind == Kind.NUMERIC
 
 
+def test_of_many_rows_slices_that_lie_evenly_are_looked_at(tmp_path: Path) -> None:
+    """What is no number in a few of them does not make text of numbers; a half of the table cannot hide."""
+    rows = 2 * MAX_ROWS + 10_000
+    texts = np.full(rows, "1", object)
+    texts[rows // 3 : rows // 3 + 100] = "x"
+    write(tmp_path, {"a": pa.array(texts, pa.string())})
+    guess = guess_kinds(tmp_path, {"a": "string"}, {})["a"]
+    assert guess.kind == Kind.NUMERIC
+    assert int(guess.reason.split()[2]) < rows / 2
+    texts[rows // 2 :] = "x"
+    write(tmp_path, {"a": pa.array(texts, pa.string())})
+    assert guess_kinds(tmp_path, {"a": "string"}, {})["a"].kind == Kind.CATEGORY
+
+
 def test_reasons_have_figures(tmp_path: Path) -> None:
     """A guess says what it goes by; a column of codes says why it is no number."""
     write(tmp_path, {"zip": ["01067", "10115", "x y"], "text": ["a b c", "d", "e"], "n": ["1", "2", "3"]})
     guesses = guess_kinds(tmp_path, stored_types(tmp_path), {"text": Kind.CATEGORY})
     assert {name: guess.reason for name, guess in guesses.items()} == {
-        "zip": "Its 3 texts have 1.3 words on average, and 3 of them differ.",
+        "zip": "3 texts in it have 1.3 words on average, and 3 of them differ.",
         "text": "The client said so.",
-        "n": "3 of its 3 texts are numbers.",
+        "n": "3 of 3 texts in it are numbers.",
     }
     write(tmp_path, {"zip": ["01067", "10115"]})
     reason = guess_kinds(tmp_path, {"zip": "string"}, {})["zip"].reason
-    assert reason == "Its texts are numbers, but 1 begin with a zero, as codes do."
+    assert reason == "Texts in it are numbers, but 1 begin with a zero, as codes do."
 
 
 @pytest.mark.parametrize(
