@@ -22,8 +22,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: Longer texts and sequences than these are counted as of this length.
 MAX_LENGTH: Final = 4_096
-#: A float32 holds the squares of numbers up to this one, and the network knows spreads by their squares.
-LARGEST: Final = 1e18
+#: The network knows spreads by their squares, which are bounded by that of this number.
+LARGEST: Final = 1e15
 #: Of so many pictures at most the sizes are looked at.
 MOST_PICTURES: Final = 4_096
 _ONCE: Final = np.ones(1, np.int64)
