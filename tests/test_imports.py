@@ -61,7 +61,7 @@ HOMES = {
     "onnxruntime": ("service/inference/",),
     # Beside data sets and what is made of them, the bodies and answers of predictions can be Arrow tables and CSV.
     "pyarrow": ("service/data/", "service/features/", "service/inference/"),
-    "PIL": ("service/data/image_archive.py", "service/features/"),
+    "PIL": ("service/data/image_archive.py", "service/data/profiling/media.py", "service/features/"),
     "ijson": ("service/data/",),
     # The one module that opens a client's HDF5 file, and it runs in a child.
     "h5py": ("service/architecture/keras_weights.py",),

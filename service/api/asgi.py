@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from werkzeug.exceptions import ClientDisconnected
 
+from service.api.body_stream import BodyStream, Message, Receive
+
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
@@ -68,10 +68,12 @@ def clean(scope: Scope) -> Scope:
     return scope if query.isascii() else {**scope, "query_string": quote(query, safe="%&=+,:;/?@!$'()*~").encode()}
 
 
-def with_length_unknown(app: Callable[..., Any]) -> Callable[..., Any]:
-    """The application, told that a body without a length ends where its stream does."""
+def with_own_body(app: Callable[..., Any]) -> Callable[..., Any]:
+    """The application, with a body that ends where its stream does, whether or not its length is known."""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        body = environ["wsgi.input"]
+        environ["wsgi.input"] = BodyStream(body.loop, body.receive)
         environ["wsgi.input_terminated"] = True
         return app(environ, start_response)
 

@@ -19,18 +19,8 @@ from typing import Any, NamedTuple, Self
 from a2wsgi import WSGIMiddleware
 from werkzeug.exceptions import ClientDisconnected
 
-from service.api.asgi import (
-    Message,
-    Receive,
-    Scope,
-    Send,
-    again,
-    clean,
-    hang_up,
-    read_body,
-    whole,
-    with_length_unknown,
-)
+from service.api.asgi import Scope, Send, again, clean, hang_up, read_body, whole, with_own_body
+from service.api.body_stream import Message, Receive
 from service.api.exchange import Headers, HotRoute, Reply
 from service.api.hang_up import HANG_UP
 from service.api.problems import overloaded
@@ -135,7 +125,7 @@ class FrontDoor:
         self._large = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
         # Its types of ASGI's messages are stricter than ASGI is.
-        self._app: Any = WSGIMiddleware(with_length_unknown(app))
+        self._app: Any = WSGIMiddleware(with_own_body(app))
         self._app.executor = self._threads
         self._probes: Any = WSGIMiddleware(app, workers=_PROBE_THREADS)
         self._ids = _request_ids()

@@ -3,6 +3,7 @@
 import importlib.metadata
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from apispec import APISpec
@@ -11,6 +12,7 @@ from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
 from service.api import problems
+from service.api.multipart import FORM
 from service.api.operation import JSON, Operation
 from service.errors import KerasdError
 from service.schemas.problem import Problem
@@ -119,13 +121,16 @@ def _request_content(contract: Operation) -> dict[str, Any]:
     if contract.body is not None:
         content[JSON] = {"schema": contract.body}
     for media_type, text in contract.uploads.items():
-        content[media_type] = {"schema": _upload_schema(media_type, text)}
+        content[media_type] = {"schema": _upload_schema(media_type, text, contract.parts)}
     if JSON in content:
         content[JSON]["example"] = contract.example
     return content
 
 
-def _upload_schema(media_type: str, text: str) -> dict[str, Any]:
+def _upload_schema(media_type: str, text: str, parts: Mapping[str, str]) -> dict[str, Any]:
+    if media_type == FORM:
+        files = {name: {"type": "string", "format": "binary", "description": part} for name, part in parts.items()}
+        return {"type": "object", "properties": files, "description": text}
     if media_type == JSON:
         return {"type": "object", "required": ["x", "y"], "description": text}
     return {"type": "string", "description": text}

@@ -36,6 +36,8 @@ class Operation:
     raises: tuple[type[KerasdError], ...] = ()
     #: Media types of bodies with what each is; where there are any, the view reads the body itself, JSON too.
     uploads: Mapping[str, str] = field(default_factory=dict)
+    #: The files that a form among these can have, with what each is.
+    parts: Mapping[str, str] = field(default_factory=dict)
     #: Headers of the request that the view looks at, with what each says.
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Headers of the answer, with what each says.
@@ -125,6 +127,19 @@ def parse_json(content: bytes) -> Any:
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
             "NaN and Infinity are not JSON; leave such rows out."
         ) from error
+
+
+def parse_lines(content: bytes) -> list[Any]:
+    """A body of JSON lines as their values, empty ones passed over; raises MalformedRequest where a line is no JSON."""
+    values = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            try:
+                values.append(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                detail = f"Line {number} is not JSON: {error.msg} at column {error.colno}. Send one value a line."
+                raise MalformedRequest(detail, [Fault(pointer=f"/{len(values)}", detail=detail)]) from error
+    return values
 
 
 def load(schema: type[Schema], value: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from service.data.arrays import ArrayFacts, Part
+from service.data.content_digest import ContentDigest, head_line
 from service.data.store import HEADER_BYTES, npy_header, stored_chunks
 from service.errors import Fault, Invalid, TooLarge
 
@@ -23,6 +24,8 @@ MAX_ROW_VALUES: Final = 2**24
 #: From here on a float64 no longer tells neighbouring whole numbers apart.
 EXACT_LIMIT: Final = 2**53
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+_INT64_MAX: Final = int(np.iinfo(np.int64).max)
+_BEYOND_FLOAT32: Final = "values are kept as float32, up to 3.4e38. Scale them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +75,11 @@ class FaultList:
 class ArrayWriter:
     """One array being written to `folder`; what is wrong with it goes to `faults`, and no file comes of it then.
 
-    `stored` is the dtype of exact chunks until all are known. Without it the numbers were decimal text, now
-    float64: whole ones from 2**53 on may have lost digits. `columns` names the values of a row.
+    `stored` is a dtype that holds what comes exactly. Without it the numbers were decimal text, now float64: whole ones
+    from 2**53 on may have lost digits. Values are written as the array's final type as soon as that is known, so that
+    most arrays are written once; they are read and written again where floats are whole for a while, or integers become
+    larger than int32. `columns` names the values of a row. With `rows`, where their number is known from the start,
+    the intake's digest follows.
     """
 
     def __init__(
@@ -85,21 +91,25 @@ class ArrayWriter:
         intake: "Intake | None" = None,
         columns: tuple[str, ...] | None = None,
         stored: str | None = None,
+        rows: int | None = None,
     ) -> None:
         self._intake = intake or Intake(folder, ReadOptions())
         self.faults = self._intake.faults
         self.pointer = self._intake.pointer(part, name)
         self.rows = 0
         self.part = part
-        self._folder, self._name, self._columns = folder, name, columns
+        self._folder, self._name, self._columns, self._due = folder, name, columns, rows
         self._from_text = stored is None
         self._stored = np.dtype(stored or "float64")
+        self._settled = self._hashed = False
         self._sample_shape: tuple[int, ...] | None = None
         self._good = True
         self._integral = True
         self._minimum: float | int = np.inf
         self._maximum: float | int = -np.inf
+        self._written = 0
         self._raw = folder / f"{part}{'' if name is None else '.' + name}.raw"
+        self._facts: ArrayFacts | None = None
 
     def append(self, rows: Sequence[Any] | np.ndarray[Any, Any]) -> None:
         """Add rows: nested lists, or an array of shape (rows, ...) of booleans, whole numbers or floats."""
@@ -110,35 +120,50 @@ class ArrayWriter:
             self._fix_shape(rows.shape[1:] if isinstance(rows, np.ndarray) else _shape_of(rows[0]))
         chunk = rows if isinstance(rows, np.ndarray) else self._from_lists(rows, first)
         self._intake.charge(self.rows, 0 if chunk is None else chunk.size * self._stored.itemsize)
-        if chunk is not None and self._fits(chunk, first) and self._good:
-            self._write(chunk)
+        if chunk is not None and self._has_shape(chunk, first):
+            self._take(chunk.astype(chunk.dtype.newbyteorder("="), copy=False), first)
 
     def finish(self) -> ArrayFacts:
-        """Turn the chunks into the .npy file: int32 or int64 if all values are whole, else float32.
+        """Make it the .npy file: int32 or int64 if all values are whole, else float32. To finish twice is no error.
 
         What is wrong stands in `faults` afterwards; the facts then describe the array as far as it was read.
         """
+        if self._facts is None:
+            self._facts = self._finish()
+        return self._facts
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self._raw.unlink(missing_ok=True)
+
+    def _finish(self) -> ArrayFacts:
         if self.rows == 0:
             self.faults.add(self.pointer, f"{self.part} has no rows; at least one row was expected. Send one or more.")
             self._good = False
-        dtype = self._final_dtype() if self._good else "float32"
-        if self._good:
-            self._check_range(dtype)
-        facts = ArrayFacts(
+        dtype = self._final_dtype()
+        if self._good and not self._settled:
+            self._check_whole(dtype)
+        if not self._good:
+            self.discard()
+            return self._facts_as("float32", self.rows)
+        self._settle(dtype)
+        facts = self._facts_as(dtype, self.rows)
+        with self._raw.open("r+b") as file:
+            file.write(npy_header(facts))
+        self._raw.rename(self._folder / facts.filename)
+        return facts
+
+    def _facts_as(self, dtype: str, rows: int) -> ArrayFacts:
+        return ArrayFacts(
             part=self.part,
             name=self._name,
-            shape=(self.rows, *(self._sample_shape or ((1,) if self.part == "x" else ()))),
+            shape=(rows, *(self._sample_shape or ((1,) if self.part == "x" else ()))),
             dtype=dtype,
             minimum=float(self._minimum),
             maximum=float(self._maximum),
             integral=self._integral,
             columns=self._columns,
         )
-        if self._good:
-            self._convert(facts)
-        else:
-            self._raw.unlink(missing_ok=True)
-        return facts
 
     def _fault(self, row: int, index: Sequence[int], came: str, expected: str) -> None:
         """Note what is wrong with one value; rows and values are named as the client's format counts them."""
@@ -172,15 +197,26 @@ class ArrayWriter:
                 self._fault(first + offset, index, came, expected)
         return None
 
-    def _fits(self, chunk: np.ndarray[Any, Any], first: int) -> bool:
+    def _has_shape(self, chunk: np.ndarray[Any, Any], first: int) -> bool:
         if chunk.shape[1:] != self._sample_shape:
             came = f"Rows of shape {list(chunk.shape[1:])}"
             self._fault(first, (), came, f"{list(self._sample_shape or ())} was expected, as in the first row.")
             return False
-        if chunk.dtype.kind == "f" and not np.isfinite(chunk).all():
+        return chunk.size > 0
+
+    def _take(self, chunk: np.ndarray[Any, Any], first: int) -> None:
+        """Check a chunk's values, and write them if there was nothing wrong so far."""
+        low, high = _extremes(chunk)
+        if not (math.isfinite(low) and math.isfinite(high)):
             self._fault_cells(chunk, ~np.isfinite(chunk), first, "a finite number was expected. Replace it.")
-            return False
-        return True
+            return
+        self._minimum, self._maximum = min(self._minimum, low), max(self._maximum, high)
+        self._integral = self._integral and (chunk.dtype.kind != "f" or bool((np.trunc(chunk) == chunk).all()))
+        self._check_range(chunk, low, high, first)
+        if self._good and (dtype := self._known_dtype(chunk.dtype)) is not None:
+            self._settle(dtype)
+        if self._good:
+            self._write(chunk)
 
     def _fault_cells(self, chunk: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], first: int, expected: str) -> None:
         cells = np.argwhere(mask)
@@ -188,20 +224,20 @@ class ArrayWriter:
             self._fault(first + cell[0], cell[1:], str(chunk[tuple(cell)]), expected)
         self.faults.count_more(max(0, len(cells) - FaultList.LIMIT))
 
-    def _write(self, chunk: np.ndarray[Any, Any]) -> None:
-        if chunk.dtype == np.uint64 and chunk.max() > np.iinfo(np.int64).max:
-            over = chunk > np.uint64(np.iinfo(np.int64).max)
-            self._fault_cells(chunk, over, self.rows - len(chunk), "whole numbers up to 2**63 - 1 are kept. Scale it.")
-            return
-        self._minimum = min(self._minimum, chunk.min().item())
-        self._maximum = max(self._maximum, chunk.max().item())
-        self._integral = self._integral and (chunk.dtype.kind != "f" or bool((np.trunc(chunk) == chunk).all()))
-        new = not self._raw.exists()
-        # The file is opened for each chunk, so that a writer holds nothing open and needs no closing.
-        with self._raw.open("ab") as file:
-            if new:
-                file.write(bytes(HEADER_BYTES))
-            file.write(np.ascontiguousarray(chunk, dtype=self._stored).data)
+    def _check_range(self, chunk: np.ndarray[Any, Any], low: float, high: float, first: int) -> None:
+        if high > _INT64_MAX and chunk.dtype.kind == "u":
+            over = chunk > np.uint64(_INT64_MAX)
+            self._fault_cells(chunk, over, first, "whole numbers up to 2**63 - 1 are kept. Scale it.")
+        if self._known_dtype(chunk.dtype) == "float32" and max(-low, high) > _FLOAT32_MAX:
+            self._fault_cells(chunk, np.abs(chunk) > _FLOAT32_MAX, first, _BEYOND_FLOAT32)
+        if self.part == "sample_weight" and low < 0:
+            self._fault_cells(chunk, chunk < 0, first, "a weight of 0 or more was expected. Make it positive.")
+
+    def _known_dtype(self, came: np.dtype[Any]) -> str | None:
+        """The type in which to write what is known so far; None while floats are all whole: they may stay so."""
+        if self.part == "sample_weight" or not self._integral or came.kind != "f":
+            return self._final_dtype()
+        return None
 
     def _final_dtype(self) -> str:
         if self.part == "sample_weight" or not self._integral:
@@ -211,42 +247,80 @@ class ArrayWriter:
                 return kind
         return "float32"
 
-    def _check_range(self, dtype: str) -> None:
-        whole = self._integral and self._from_text
-        if whole and self.part != "sample_weight" and max(-self._minimum, self._maximum) >= EXACT_LIMIT:
+    def _check_whole(self, dtype: str) -> None:
+        """Check the range of floats that were whole to the end, for only now it is known what they become."""
+        largest = max(-self._minimum, self._maximum)
+        if self._from_text and largest >= EXACT_LIMIT:
             expected = "whole numbers beyond 2**53 - 1 lose digits. Scale them, or send int64 in an .npz file."
             self._scan(lambda chunk: np.abs(chunk) >= EXACT_LIMIT, expected)
-        elif dtype == "float32" and max(-self._minimum, self._maximum) > _FLOAT32_MAX:
-            expected = "values are kept as float32, up to 3.4e38. Scale them."
-            self._scan(lambda chunk: np.abs(chunk) > _FLOAT32_MAX, expected)
-        if self.part == "sample_weight" and self._minimum < 0:
-            self._scan(lambda chunk: chunk < 0, "a weight of 0 or more was expected. Make it positive.")
+        elif dtype == "float32" and largest > _FLOAT32_MAX:
+            self._scan(lambda chunk: np.abs(chunk) > _FLOAT32_MAX, _BEYOND_FLOAT32)
 
     def _scan(self, wrong: Callable[[Any], Any], expected: str) -> None:
         for first, chunk in self._chunks():
             self._fault_cells(chunk, wrong(chunk), first, expected)
 
     def _chunks(self) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
-        return stored_chunks(self._raw, self._stored, (self.rows, *(self._sample_shape or ())))
+        return stored_chunks(self._raw, self._stored, (self._written, *(self._sample_shape or ())))
 
-    def _convert(self, facts: ArrayFacts) -> None:
-        if facts.dtype == self._stored.name:
-            with self._raw.open("r+b") as file:
-                file.write(npy_header(facts))
-            self._raw.rename(self._folder / facts.filename)
+    def _settle(self, dtype: str) -> None:
+        """Write as `dtype` from now on; what is on disk already becomes the same, if it can."""
+        if self._settled and dtype == self._stored.name:
             return
-        with (self._folder / facts.filename).open("wb") as file:
-            file.write(npy_header(facts))
+        if self._written and dtype == "float32" and max(-self._minimum, self._maximum) > _FLOAT32_MAX:
+            self._scan(lambda chunk: np.abs(chunk) > _FLOAT32_MAX, _BEYOND_FLOAT32)
+        if self._good:
+            self._begin_digest(dtype)
+            if self._written:
+                self._rewrite(dtype)
+            self._stored, self._settled = np.dtype(dtype), True
+
+    def _begin_digest(self, dtype: str) -> None:
+        if self._due is not None:
+            head = head_line(self._facts_as(dtype, self._due))
+            (self._intake.digest.begin_again if self._hashed else self._intake.digest.begin)(head)
+            self._hashed = True
+
+    def _rewrite(self, dtype: str) -> None:
+        """Read what was written: for the digest, and to write it anew where its type changes."""
+        if dtype == self._stored.name:
             for _, chunk in self._chunks():
-                file.write(chunk.astype(facts.dtype).data)
-        self._raw.unlink()
+                self._follow(chunk)
+            return
+        anew = self._raw.with_suffix(".anew")
+        with anew.open("wb") as file:
+            file.write(bytes(HEADER_BYTES))
+            for _, chunk in self._chunks():
+                values = chunk.astype(dtype)
+                file.write(values.data)
+                self._follow(values)
+        anew.rename(self._raw)
+
+    def _write(self, chunk: np.ndarray[Any, Any]) -> None:
+        values = np.ascontiguousarray(chunk, dtype=self._stored)
+        # The file is opened for each chunk, so that a writer holds nothing open and needs no closing.
+        with self._raw.open("ab") as file:
+            if not self._written:
+                file.write(bytes(HEADER_BYTES))
+            file.write(values.data)
+        self._written += len(values)
+        if self._settled:
+            self._follow(values)
+
+    def _follow(self, values: np.ndarray[Any, Any]) -> None:
+        if self._hashed:
+            self._intake.digest.update(values.data)
 
 
 class Intake:
     """All arrays of one upload: it opens their writers, and gathers the faults of every one of them."""
 
-    def __init__(self, folder: Path, options: ReadOptions, prefix: str = "") -> None:
+    def __init__(
+        self, folder: Path, options: ReadOptions, prefix: str = "", digest: ContentDigest | None = None
+    ) -> None:
         self.folder, self.options, self.prefix = folder, options, prefix
+        #: What follows the arrays whose number of rows is known before they are written.
+        self.digest = digest or ContentDigest()
         self.faults = FaultList()
         self.writers: dict[tuple[Part, str | None], ArrayWriter] = {}
         self.seen: set[str] = set()
@@ -274,15 +348,24 @@ class Intake:
         return False
 
     def open(
-        self, part: Part, name: str | None = None, columns: tuple[str, ...] | None = None, stored: str | None = None
+        self,
+        part: Part,
+        name: str | None = None,
+        columns: tuple[str, ...] | None = None,
+        stored: str | None = None,
+        rows: int | None = None,
     ) -> ArrayWriter | None:
         """A writer for a new array, or None (and a fault) where there can be none of this name."""
         if (wrong := self._unfit(part, name)) is not None:
             self.faults.add(self.pointer(part, name), wrong)
             return None
-        writer = ArrayWriter(self.folder, part, name, intake=self, columns=columns, stored=stored)
+        writer = ArrayWriter(self.folder, part, name, intake=self, columns=columns, stored=stored, rows=rows)
         self.writers[part, name] = writer
         return writer
+
+    def drop(self, part: Part, name: str | None) -> None:
+        """Forget an array that did not come whole; whoever drops it notes why."""
+        self.writers.pop((part, name)).discard()
 
     def _unfit(self, part: Part, name: str | None) -> str | None:
         names = [known for of, known in self.writers if of == part]
@@ -302,6 +385,13 @@ class Intake:
 def escape(token: str) -> str:
     """One token of a JSON Pointer, as RFC 6901 escapes it."""
     return token.replace("~", "~0").replace("/", "~1")
+
+
+def _extremes(chunk: np.ndarray[Any, Any]) -> tuple[float | int, float | int]:
+    """The least and the greatest value; both are NaN where any value is."""
+    # To meet a NaN is what this is for.
+    with np.errstate(invalid="ignore"):
+        return chunk.min().item(), chunk.max().item()
 
 
 def _allowed(shape: tuple[int, ...]) -> bool:

@@ -1,13 +1,16 @@
 """Uploads become a folder of arrays: the format is chosen here, and what holds for every format is checked here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from service.data.array_writer import PARTS, Intake, ReadOptions
 from service.data.arrays import ArrayFacts, Part
+from service.data.content_digest import ContentDigest
 from service.data.csv_reader import read_csv
 from service.data.json_reader import read_json
+from service.data.npy_header import MAGIC
+from service.data.npy_parts import FilePart, take_part
 from service.data.npz_reader import read_npz
 from service.data.store import storage_full
 from service.errors import Fault, Invalid, UnsupportedMediaType
@@ -24,6 +27,8 @@ FORMATS: Final[dict[str, Format]] = {
     "application/octet-stream": "npz",
     "application/zip": "npz",
 }
+#: These say nothing of what the bytes are; the bytes do.
+_GENERAL: Final = ("application/octet-stream", "application/zip")
 _READERS: Final[dict[str, Callable[[Path, Intake], None]]] = {"json": read_json, "csv": read_csv, "npz": read_npz}
 _SLICE_ROWS: Final = 4096
 
@@ -32,28 +37,46 @@ def format_of(media_type: str, path: Path) -> Format:
     """The format of the file at `path`; raise UnsupportedMediaType where it is none that is read here."""
     bare = media_type.partition(";")[0].strip().lower()
     found = FORMATS.get(bare)
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if bare in ("application/x-npy", *_GENERAL) and (bare not in _GENERAL or start == MAGIC):
+        raise _one_array()
     if found is None:
         known = ", ".join(FORMATS)
         raise UnsupportedMediaType(f"The media type {bare[:80]!r} came; one of {known} was expected.")
-    if bare in ("application/octet-stream", "application/zip"):
-        with path.open("rb") as file:
-            start = file.read(4)
-        if not start.startswith(b"PK"):
-            raise UnsupportedMediaType(
-                f"Data of type {bare} must be an .npz file, but this is no zip file. Use numpy.savez."
-            )
+    if bare in _GENERAL and not start.startswith(b"PK"):
+        raise UnsupportedMediaType(
+            f"Data of type {bare} must be an .npz file, but this is no zip file. Use numpy.savez."
+        )
     return found
 
 
-def read(path: Path, format_name: str, folder: Path, options: ReadOptions | None = None) -> tuple[ArrayFacts, ...]:
-    """Read an upload into `folder`, an empty one, and return what lies there.
+def read(
+    path: Path,
+    format_name: str,
+    folder: Path,
+    options: ReadOptions | None = None,
+    digest: ContentDigest | None = None,
+) -> tuple[ArrayFacts, ...]:
+    """Read an upload into `folder`, an empty one, and return what lies there; `digest` follows what it can.
 
     Raise MalformedRequest where the bytes do not parse, TooLarge over a limit of `options`, and otherwise Invalid with
     every fault found; the folder is the caller's to remove then.
     """
-    intake = Intake(folder, options or ReadOptions())
+    intake = Intake(folder, options or ReadOptions(), digest=digest)
     with storage_full():
         _READERS[format_name](path, intake)
+        return _finish(intake)
+
+
+def read_parts(
+    parts: Iterable[FilePart], folder: Path, options: ReadOptions, digest: ContentDigest
+) -> tuple[ArrayFacts, ...]:
+    """Do what `read` does for files of one array each, while they come; raises also what `parts` raises."""
+    intake = Intake(folder, options, digest=digest)
+    with storage_full():
+        for part in parts:
+            take_part(part, intake)
         return _finish(intake)
 
 
@@ -66,11 +89,19 @@ def read_value(value: Any, folder: Path, pointer: str = "/data") -> tuple[ArrayF
     with storage_full():
         for part, arrays in value.items():
             if intake.known(part):
-                _take_part(intake, cast(Part, part), arrays)
+                _take_list(intake, cast(Part, part), arrays)
         return _finish(intake)
 
 
-def _take_part(intake: Intake, part: Part, arrays: Any) -> None:
+def _one_array() -> Invalid:
+    detail = (
+        "A .npy file holds one array, and a data set has x and y. Send both in one request, as multipart/form-data: "
+        "with curl, -F x=@x.npy -F y=@y.npy; or put them into one file with numpy.savez(file, x=x, y=y)."
+    )
+    return Invalid(detail, [Fault(pointer="", detail=detail)])
+
+
+def _take_list(intake: Intake, part: Part, arrays: Any) -> None:
     named = arrays if isinstance(arrays, dict) else {None: arrays}
     for name, rows in named.items():
         if not isinstance(rows, list):

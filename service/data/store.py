@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import math
 import os
 import re
@@ -18,6 +17,8 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 
 from service.data.arrays import ArrayFacts, Part
+from service.data.content_digest import head_line
+from service.data.streams import Readable
 from service.errors import NotFound, StorageFull, TooLarge
 
 Kind = Literal["datasets", "versions", "attempts", "checkpoints"]
@@ -55,7 +56,7 @@ class FileStore:
         for folder in ("datasets", "versions", "attempts", "checkpoints", "incoming", "cache"):
             (root / folder).mkdir(parents=True, exist_ok=True)
 
-    def spool(self, stream: BinaryIO, limit_bytes: int) -> Spooled:
+    def spool(self, stream: Readable, limit_bytes: int) -> Spooled:
         """Copy `stream` to a file, a block at a time; raise TooLarge beyond the limit, StorageFull on a full disk."""
         path = self._incoming / f"{secrets.token_hex(16)}.body"
         try:
@@ -73,6 +74,10 @@ class FileStore:
             folder.mkdir()
         return folder
 
+    def discard(self, folder: Path) -> None:
+        """Remove what `new_folder` has made; nothing happens if it has been published."""
+        shutil.rmtree(folder, ignore_errors=True)
+
     def publish(self, temp: Path, kind: Literal["datasets", "versions"], item_id: str) -> Path:
         """Make `temp` durable and give it its final place in one step; raise FileExistsError if that is taken."""
         target = self._path(kind, item_id)
@@ -83,6 +88,16 @@ class FileStore:
             temp.rename(target)
             _sync(target.parent)
         return target
+
+    def share(self, temp: Path, twin: Path) -> None:
+        """Make each file of `temp` that is the same as the twin's of that name a hard link to it.
+
+        A file that differs, or that cannot be linked, stays as it is: the twin may be just being deleted.
+        """
+        for entry in temp.iterdir():
+            if entry.is_file():
+                with suppress(OSError):
+                    _link_to_same(entry, twin / entry.name)
 
     def dataset(self, item_id: str) -> Path:
         return self._path("datasets", item_id)
@@ -258,13 +273,34 @@ def content_sha256(folder: Path, facts: Iterable[ArrayFacts]) -> str:
     """The hexadecimal SHA-256 of the arrays in order: a JSON line of part, name, dtype and shape, then the values."""
     digest = hashlib.sha256()
     for fact in facts:
-        line = {"part": fact.part, "name": fact.name, "dtype": fact.dtype, "shape": list(fact.shape)}
-        digest.update(json.dumps(line).encode() + b"\n")
+        digest.update(head_line(fact))
         with (folder / fact.filename).open("rb") as file:
             file.seek(HEADER_BYTES)
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _link_to_same(own: Path, other: Path) -> None:
+    """Let the other file take the place of one's own, if they are the same to the byte."""
+    if not _same(own, other):
+        return
+    link = own.with_name(f"{own.name}.link")
+    try:
+        link.hardlink_to(other)
+        link.replace(own)
+    finally:
+        link.unlink(missing_ok=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as first, other.open("rb") as second:
+        while block := first.read(BLOCK_BYTES):
+            if block != second.read(BLOCK_BYTES):
+                return False
+    return True
 
 
 def _rename_to_new(temp: Path, target: Path) -> None:
@@ -277,7 +313,7 @@ def _rename_to_new(temp: Path, target: Path) -> None:
         raise FileExistsError(str(target)) from error
 
 
-def _copy(stream: BinaryIO, file: BinaryIO, limit_bytes: int) -> int:
+def _copy(stream: Readable, file: BinaryIO, limit_bytes: int) -> int:
     size = 0
     while block := stream.read(BLOCK_BYTES):
         size += len(block)

@@ -6,11 +6,15 @@ imported where it is used: web processes know the facts of tables, and never ope
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
 
 from service.data.array_writer import ReadOptions
 from service.errors import TooLarge
@@ -120,6 +124,27 @@ def batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.R
             yield batch if columns is None else batch.select(list(columns))
 
 
+def possible_kinds(stored: Type) -> tuple[Kind, ...]:
+    """What a column that is stored so can mean."""
+    if stored in ("image", "sequence"):
+        return (Kind(stored),)
+    if stored == "timestamp":
+        return (Kind.DATE, Kind.CATEGORY)
+    if stored == "string":
+        return (Kind.CATEGORY, Kind.TEXT, Kind.NUMERIC, Kind.DATE)
+    return (Kind.NUMERIC, Kind.CATEGORY)
+
+
+def first_records(folder: Path, limit: int) -> list[dict[str, Any]]:
+    """The first `limit` rows as JSON has them: times in ISO 8601, images in Base64, missing values as null."""
+    records: list[dict[str, Any]] = []
+    for batch in batches(folder):
+        records += batch.slice(0, limit - len(records)).to_pylist()
+        if len(records) >= limit:
+            break
+    return [{name: _plain(value) for name, value in record.items()} for record in records]
+
+
 def row_count(folder: Path) -> int:
     """How many rows a stored table has; their values are not read."""
     return sum(batch.num_rows for batch in batches(folder))
@@ -166,6 +191,22 @@ def arrow_of(stored: Type, channels: int = 1) -> pa.DataType:
         "image": pa.binary(),
         "sequence": pa.list_(pa.list_(pa.float32(), channels)),
     }[stored]
+
+
+def sequence_array(steps: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> pa.Array:
+    """A column of sequences: of `steps`, (steps, channels), row n has those from `offsets[n]` to `offsets[n + 1]`."""
+    import pyarrow as pa
+
+    kind = arrow_of("sequence", steps.shape[1])
+    flat = pa.array(np.ascontiguousarray(steps, np.float32).reshape(-1))
+    values = pa.FixedSizeListArray.from_arrays(flat, type=kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=kind)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,7 @@
 """Uploads become tables: the format is chosen here; what reads it, and says what the columns mean, runs in a child."""
 
 import hashlib
+import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +43,40 @@ class TableOptions:
 
 #: A reader writes the table of a file into a folder.
 Reader = Callable[[Path, Path, TableOptions], None]
+
+#: Media type to format. What is packed says nothing of what is in it: its first bytes do.
+FORMATS: Final[dict[str, str]] = {
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/json": "json",
+    "application/x-ndjson": "jsonl",
+    "application/jsonl": "jsonl",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+    "application/vnd.apache.arrow.file": "arrow",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/gzip": "packed",
+    "application/zstd": "packed",
+}
+#: Format to reader, as module and function: none is imported before it is needed.
+READERS: Final[dict[str, str]] = {
+    "csv": "service.data.delimited:read_csv_table",
+    "tsv": "service.data.delimited:read_tsv_table",
+    "json": "service.data.json_records:read_json_records",
+    "jsonl": "service.data.json_records:read_json_lines",
+    "parquet": "service.data.columnar:read_parquet",
+    "arrow": "service.data.columnar:read_arrow",
+    "packed": "service.data.packed_table:read_packed_table",
+    "images": "service.data.image_archive:read_image_archive",
+    "sequences": "service.data.sequence_archive:read_sequence_archive",
+}
+
+
+def reader_of(format_name: str) -> Reader:
+    """The reader of a format that READERS has."""
+    module, _, name = READERS[format_name].partition(":")
+    reader: Reader = getattr(importlib.import_module(module), name)
+    return reader
 
 
 def table_sha256(folder: Path) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from service.data.array_writer import escape
-from service.data.npz_archive import ArrayHeader, check_total, exactly, member_header, opened, read_header, unreadable
+from service.data.npy_header import ArrayHeader, read_header
+from service.data.npz_archive import check_total, exactly, member_header, opened, unreadable
 from service.errors import Fault, Invalid, MalformedRequest
 from service.inference.fitting import fit, in_array, names_of, refusal, same_rows, says
 from service.inference.signature import Signature, TensorSpec
@@ -28,7 +29,7 @@ def read_npy(content: bytes, signature: Signature) -> Arrays:
         raise refusal([Fault(pointer="", detail=detail)])
     (spec,) = signature.inputs
     try:
-        header = read_header(content)
+        header = read_header(io.BytesIO(content))
     except ValueError as error:
         detail = f"The body is no .npy array ({str(error)[:120]}). Write it with numpy.save."
         raise MalformedRequest(detail, [Fault(pointer="", detail=detail)]) from error

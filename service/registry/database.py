@@ -24,7 +24,8 @@ _MIGRATION_LOCK = int.from_bytes(b"kerasd", "big")
 _WAL_RACE_ENDS = (3, 51, 3)
 #: Errors that pass by themselves, as SQLite and PostgreSQL (SQLSTATE) name them.
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", "55P03", "57P03"}
-_FULL = {"SQLITE_FULL", "53100"}
+#: A full disk; SQLite's second name for it is that of the index of its log, which every connection needs.
+_FULL = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100"}
 #: Databases of SQLite that only the connection sees that has made them.
 _IN_MEMORY = (None, "", ":memory:")
 

@@ -6,11 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from service.data.arrays import ArrayFacts
-from service.data.readers import ReadOptions, format_of, read, read_value
+from service.data.content_digest import ContentDigest
+from service.data.npy_parts import FilePart
+from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
 from service.data.store import FileStore, content_sha256, first_rows
+from service.data.table import ColumnFacts, first_records
+from service.errors import StorageFull
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
 from service.registry.job import Job, Keep
@@ -21,11 +25,19 @@ from service.registry.tables import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A data set that has been read but does not exist yet; its folder goes away unless it is kept."""
+    """A data set that has been read but does not exist yet; its folder goes away unless it is kept.
+
+    `sha256` is that of what it holds, where that is known already. A table has `columns`, and with them what its reader
+    knows of it: the other two.
+    """
 
     folder: Path
     format: str
     arrays: tuple[ArrayFacts, ...]
+    sha256: str | None = None
+    columns: tuple[ColumnFacts, ...] = ()
+    rows: int = 0
+    profile: dict[str, Any] | None = None
 
 
 class DatasetStore:
@@ -35,19 +47,19 @@ class DatasetStore:
         self._files = files
         self._datasets = datasets
 
-    def upload(
-        self, stream: BinaryIO, media_type: str, options: ReadOptions, limit_bytes: int, now: datetime
-    ) -> Dataset:
-        """Store what comes over `stream`; raises what `FileStore.spool` and `read` raise, and then nothing is left."""
-        spooled = self._files.spool(stream, limit_bytes)
-        try:
-            form = format_of(media_type, spooled.path)
-            with self._folder() as folder:
-                return self.keep(
-                    Draft(folder=folder, format=form, arrays=read(spooled.path, form, folder, options)), now
-                )
-        finally:
-            spooled.path.unlink(missing_ok=True)
+    def read(self, file: Path, media_type: str, options: ReadOptions, now: datetime) -> Dataset:
+        """Store the arrays of a file; raises what `format_of` and `read` raise, and then nothing is left."""
+        form, digest = format_of(media_type, file), ContentDigest()
+        with self._folder() as folder:
+            arrays = read(file, form, folder, options, digest)
+            return self.keep(Draft(folder=folder, format=form, arrays=arrays, sha256=digest.of(arrays)), now)
+
+    def read_parts(self, parts: Iterator[FilePart], options: ReadOptions, now: datetime) -> Dataset:
+        """Store the arrays that come in the parts of a form; raises what `read_parts` and `parts` raise."""
+        digest = ContentDigest()
+        with self._folder() as folder:
+            arrays = read_parts(parts, folder, options, digest)
+            return self.keep(Draft(folder=folder, format="npy", arrays=arrays, sha256=digest.of(arrays)), now)
 
     @contextmanager
     def draft(self, value: Any, pointer: str) -> Iterator[Draft]:
@@ -61,24 +73,39 @@ class DatasetStore:
             id=new_id("ds"),
             created_at=now,
             format=draft.format,
-            rows=draft.arrays[0].rows,
+            rows=draft.rows if draft.columns else draft.arrays[0].rows,
             size_bytes=sum(path.stat().st_size for path in draft.folder.iterdir()),
-            sha256=content_sha256(draft.folder, draft.arrays),
+            sha256=draft.sha256 or content_sha256(draft.folder, draft.arrays),
             arrays=draft.arrays,
+            columns=draft.columns,
         )
+        self._share(draft.folder, dataset.sha256)
         self._files.publish(draft.folder, "datasets", dataset.id)
-        self._datasets.add(dataset)
+        try:
+            self._datasets.add(dataset, draft.profile)
+        except StorageFull:
+            # There is no row, and so the files are nobody's; other errors leave open whether there is one.
+            self._files.remove("datasets", dataset.id)
+            raise
         return dataset
 
     def first_rows(self, dataset_id: str, limit: int) -> dict[str, Any]:
-        """The first rows of each part, ready for JSON."""
+        """The first rows of each part, or the first records of a table, ready for JSON."""
         dataset = self._datasets.get(dataset_id)
+        if dataset.is_table:
+            return {"records": first_records(self._files.dataset(dataset.id), limit)}
         return first_rows(self._files.dataset(dataset.id), dataset.arrays, limit)
 
     def delete(self, dataset_id: str) -> None:
         """Delete the row, then the files; raises Conflict while a job needs them."""
         self._datasets.delete(dataset_id)
         self._files.remove("datasets", dataset_id)
+
+    def _share(self, folder: Path, sha256: str) -> None:
+        """Keep once what a data set has in common with one that is stored already."""
+        twin = self._datasets.twin(sha256)
+        if twin is not None:
+            self._files.share(folder, self._files.dataset(twin))
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -187,3 +187,64 @@ def test_more_than_64_arrays_are_a_fault(tmp_path: Path) -> None:
         intake.open("x", f"input{index}")
     assert len(intake.faults) == 1
     assert len(intake.writers) == 64
+
+
+def test_faults_are_found_in_every_chunk_after_the_first(tmp_path: Path) -> None:
+    """Values beyond float32 and negative weights are told wherever they are, also when others were wrong before."""
+    writer = ArrayWriter(tmp_path, "sample_weight", stored="float64")
+    for rows in ([0.5], [1e39], [np.nan], [-1.0], [2e39], [1.0]):
+        writer.append(np.array(rows))
+    writer.finish()
+    with pytest.raises(Invalid) as raised:
+        writer.faults.raise_if_any()
+    assert [fault.pointer for fault in raised.value.faults] == [f"/sample_weight/{row}" for row in (1, 2, 3, 4)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_floats_that_are_too_large_are_found_when_the_first_broken_one_comes(tmp_path: Path) -> None:
+    """Until then they might have become integers; the rows are those of the beginning."""
+    writer = ArrayWriter(tmp_path, "x", stored="float64")
+    writer.append(np.array([[1.0], [1e39], [2.0]]))
+    assert len(writer.faults) == 0
+    writer.append(np.array([[0.5]]))
+    writer.finish()
+    with pytest.raises(Invalid) as raised:
+        writer.faults.raise_if_any()
+    assert [fault.pointer for fault in raised.value.faults] == ["/x/1/0"]
+
+
+def test_zeros_keep_their_sign_among_fractions(tmp_path: Path) -> None:
+    """What was whole for a while is kept to the bit."""
+    writer = ArrayWriter(tmp_path, "y", stored="float32")
+    writer.append(np.array([-0.0, 1.0], "float32"))
+    writer.append(np.array([0.5], "float32"))
+    facts = writer.finish()
+    assert np.signbit(written(tmp_path, facts)).tolist() == [True, False, False]
+
+
+def test_integers_that_outgrow_int32_are_exact(tmp_path: Path) -> None:
+    """Those before them are written anew."""
+    writer = ArrayWriter(tmp_path, "y", stored="int64")
+    for value in (-1, 2**31 - 1, 2**62 + 1, -(2**31)):
+        writer.append(np.array([value]))
+    facts = writer.finish()
+    assert facts.dtype == "int64"
+    assert written(tmp_path, facts).tolist() == [-1, 2**31 - 1, 2**62 + 1, -(2**31)]
+
+
+def test_to_finish_twice_is_no_error(tmp_path: Path) -> None:
+    """The facts are the same, and so are the faults."""
+    writer = ArrayWriter(tmp_path, "y")
+    assert writer.finish() is writer.finish()
+    assert len(writer.faults) == 1
+
+
+def test_an_array_that_was_dropped_leaves_nothing(tmp_path: Path) -> None:
+    """Its file goes, and nothing is finished for it."""
+    intake = Intake(tmp_path, ReadOptions())
+    writer = intake.open("x", stored="float32")
+    assert writer is not None
+    writer.append(np.array([[0.5]]))
+    intake.drop("x", None)
+    assert list(tmp_path.iterdir()) == []
+    assert intake.writers == {}

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from service.data import readers
+from service.data.content_digest import ContentDigest
 from service.data.readers import FORMATS, ReadOptions, format_of, read, read_value
+from service.data.store import content_sha256
 from service.errors import Invalid, StorageFull, TooLarge, UnsupportedMediaType
 
 
@@ -78,6 +80,25 @@ def test_other_media_types_are_refused(tmp_path: Path, media_type: str) -> None:
     path.write_bytes(b"{}")
     with pytest.raises(UnsupportedMediaType):
         format_of(media_type, path)
+
+
+@pytest.mark.parametrize("media_type", ["application/x-npy", "application/octet-stream", "application/zip"])
+def test_one_array_is_no_data_set(tmp_path: Path, media_type: str) -> None:
+    """The sentence says how two come together."""
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    with pytest.raises(Invalid, match=r"-F x=@x\.npy -F y=@y\.npy"):
+        format_of(media_type, tmp_path / "x.npy")
+
+
+def test_the_digest_follows_what_it_can(tmp_path: Path) -> None:
+    """Arrays of an .npz file are hashed as they are written; those of JSON are not: nobody knows how many rows come."""
+    np.savez(tmp_path / "body.npz", x=np.ones((3, 2)) / 3, y=np.arange(3))
+    (tmp_path / "body.json").write_text('{"x": [[1.5]], "y": [1]}')
+    for name, followed in (("npz", True), ("json", False)):
+        digest, folder = ContentDigest(), tmp_path / name
+        folder.mkdir()
+        facts = read(tmp_path / f"body.{name}", name, folder, digest=digest)
+        assert digest.of(facts) == (content_sha256(folder, facts) if followed else None)
 
 
 def test_limits_reach_the_reader(tmp_path: Path) -> None:

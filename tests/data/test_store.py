@@ -234,3 +234,65 @@ def test_an_export_is_kept_beside_the_version(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         store.keep_export(store.new_folder(), version_id, "litert")
     assert not store.version(version_id).exists()
+
+
+def folder_of(store: FileStore, **files: bytes) -> Path:
+    folder = store.new_folder()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def links(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_nlink for path in folder.iterdir()}
+
+
+def test_what_two_folders_have_in_common_is_kept_once(store: FileStore) -> None:
+    """Files that are the same to the byte become one; others, of whatever name or length, stay as they are."""
+    twin = store.publish(folder_of(store, a=b"same", b=b"one", c=b"short", e=b""), "datasets", ID)
+    folder = folder_of(store, a=b"same", b=b"two", c=b"longer", d=b"same", e=b"")
+    (folder / "deep").mkdir()
+    store.share(folder, twin)
+    (folder / "deep").rmdir()
+    assert links(folder) == {"a": 2, "b": 1, "c": 1, "d": 1, "e": 2}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "a": b"same",
+        "b": b"two",
+        "c": b"longer",
+        "d": b"same",
+        "e": b"",
+    }
+    store.remove("datasets", ID)
+    assert links(folder)["a"] == 1
+    assert (folder / "a").read_bytes() == b"same"
+
+
+def test_a_large_file_is_compared_to_its_end(store: FileStore) -> None:
+    """The last byte counts."""
+    start = bytes(2 * BLOCK_BYTES)
+    twin, folder = folder_of(store, a=start + b"1", b=start + b"1"), folder_of(store, a=start + b"1", b=start + b"2")
+    store.share(folder, twin)
+    assert links(folder) == {"a": 2, "b": 1}
+
+
+def test_a_twin_that_is_gone_is_no_error(store: FileStore, tmp_path: Path) -> None:
+    """It may be deleted at any moment; one's own files stay."""
+    folder = folder_of(store, a=b"same")
+    store.share(folder, tmp_path / "gone")
+    assert links(folder) == {"a": 1}
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOSPC])
+def test_where_nothing_can_be_linked_the_own_files_stay(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Another disk, too many links, or a file system that has none."""
+    twin, folder = folder_of(store, a=b"same"), folder_of(store, a=b"same")
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    store.share(folder, twin)
+    assert links(folder) == {"a": 1}
+    assert (folder / "a").read_bytes() == b"same"

@@ -122,6 +122,14 @@ def test_a_full_disk_is_a_full_storage(database: Database) -> None:
         connection.execute(text("CREATE TABLE large AS SELECT randomblob(10000000)"))
 
 
+def test_a_full_disk_before_the_first_word_is_a_full_storage(database: Database) -> None:
+    """On a disk without a free page SQLite cannot even make the index of its log, and has another name for that."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    with pytest.raises(StorageFull, match="make room"), database.read():
+        raise OperationalError("BEGIN", {}, error)
+
+
 def test_other_errors_of_the_database_are_not_disguised(database: Database) -> None:
     """A wrong statement is our fault, not the client's moment."""
     with pytest.raises(OperationalError, match="no such table"), database.read() as connection:

@@ -72,3 +72,13 @@ def test_validation_data_are_in_use_too(datasets: Datasets, submit: Callable[...
 def test_all_ids_are_named(datasets: Datasets, dataset: Dataset) -> None:
     """So that folders without a row can be found."""
     assert datasets.ids() == {dataset.id}
+
+
+def test_the_oldest_data_set_of_a_content_is_its_twin(datasets: Datasets) -> None:
+    """None where no content is the same."""
+    assert datasets.twin("a" * 64) is None
+    stored = [a_dataset(), a_dataset()]
+    for dataset in stored:
+        datasets.add(dataset)
+    assert datasets.twin("a" * 64) == min(dataset.id for dataset in stored)
+    assert datasets.twin("b" * 64) is None
