@@ -51,8 +51,11 @@ from service.training.doorbell import ring
 from service.training.errands import Errands
 from service.training.evaluations import Evaluations
 from service.training.exports import Exports
+from service.training.given_data import GivenData
 from service.training.imports import Imports
+from service.training.preparations import Preparations
 from service.training.submission import Submissions
+from service.training.uploads import Uploads
 
 #: How long a request waits for the TensorFlow process, in seconds.
 TENSORFLOW_TIMEOUT = 60.0
@@ -131,18 +134,22 @@ def _register_blueprints(app: Flask, parts: _Parts, now: Callable[[], datetime])
     dataset_rows, job_rows, model_rows = Datasets(database), Jobs(database), Models(database)
     dataset_store = DatasetStore(files, dataset_rows)
     limits = Limits(max_parameters=settings.max_parameters, max_memory_bytes=settings.max_memory_bytes)
-    submissions = Submissions(job_rows, dataset_rows, model_rows, dataset_store, limits, available_cores())
-    app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, settings.max_upload_bytes, now))
+    errands = Errands(settings.errand_socket)
+    uploads = Uploads(files, dataset_rows, dataset_store, errands)
+    given = GivenData(files, dataset_rows, dataset_store, uploads)
+    submissions = Submissions(
+        job_rows, model_rows, dataset_store, given, Preparations(errands), limits, available_cores()
+    )
+    app.register_blueprint(datasets.blueprint(dataset_rows, dataset_store, uploads, settings.max_upload_bytes, now))
     ring_supervisor = partial(ring, settings.doorbell)
     app.register_blueprint(jobs.blueprint(job_rows, JobStore(files, job_rows), submissions, ring_supervisor, now))
-    errands = Errands(settings.errand_socket)
     model_store = ModelStore(files, model_rows)
     imports = Imports(files, model_store, errands, limits, settings.max_upload_bytes)
     app.register_blueprint(models.blueprint(model_rows, model_store, imports, now))
     app.register_blueprint(aliases.blueprint(Aliases(database), now))
     app.register_blueprint(predictions.blueprint(versions, asked, limit))
     app.register_blueprint(exports.blueprint(model_rows, Exports(files, errands)))
-    app.register_blueprint(evaluations.blueprint(versions, Evaluations(dataset_rows, dataset_store, files, errands)))
+    app.register_blueprint(evaluations.blueprint(versions, Evaluations(given, files, errands)))
     app.register_blueprint(tensorflow_serving.blueprint(versions, model_rows, asked, limit))
     app.register_blueprint(catalog.blueprint())
     ready = partial(health.check_readiness, database, Supervisors(database), now)

@@ -15,6 +15,7 @@ MODULES = sorted((ROOT / "service").rglob("*.py"))
 ORDER = (
     ("errors", "config", "log"),
     ("data",),
+    ("features",),
     ("architecture",),
     ("registry",),
     ("inference",),
@@ -58,8 +59,9 @@ HOMES = {
     "sqlalchemy": ("service/registry/",),
     "alembic": ("service/registry/",),
     "onnxruntime": ("service/inference/",),
-    # Beside data sets, the bodies and answers of predictions can be Arrow tables and CSV.
-    "pyarrow": ("service/data/", "service/inference/"),
+    # Beside data sets and what is made of them, the bodies and answers of predictions can be Arrow tables and CSV.
+    "pyarrow": ("service/data/", "service/features/", "service/inference/"),
+    "PIL": ("service/data/image_archive.py", "service/data/profiling/media.py", "service/features/"),
     "ijson": ("service/data/",),
     # The one module that opens a client's HDF5 file, and it runs in a child.
     "h5py": ("service/architecture/keras_weights.py",),
@@ -76,7 +78,7 @@ HOMES = {
 }
 
 #: What takes seconds to import, and threads or a GPU besides.
-HEAVY = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "pyarrow", "scipy", "sklearn")
+HEAVY = ("PIL", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "pyarrow", "scipy", "sklearn")
 
 
 def path_of(module: Path) -> str:

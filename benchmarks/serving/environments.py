@@ -22,6 +22,16 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow==3.17.2", *FAST_UVICORN),
 }
 
+#: What the benchmark of accuracy installs; of aeon only the sets that it ships are used.
+LEARNING: dict[str, tuple[str, ...]] = {
+    # Its tuner expects TensorBoard, and its heads no later release of Keras.
+    "autokeras": (
+        *("autokeras==3.0.0", "keras-tuner==1.4.7", "keras==3.12.1"),
+        *("tensorflow==2.21.0", "tensorboard==2.21.0"),
+    ),
+    "aeon": ("--no-deps", "aeon==1.6.0"),
+}
+
 
 class NotInstalled(Exception):
     """A peer's environment could not be made; the message has the end of what pip said."""
@@ -49,7 +59,8 @@ def python_of(name: str | None) -> Path:
 
 def requirements_of(name: str) -> str:
     """One requirement a line."""
-    return "\n".join((*REQUIREMENTS[name], ONNXRUNTIME)) + "\n"
+    wanted = LEARNING[name] if name in LEARNING else (*REQUIREMENTS[name], ONNXRUNTIME)
+    return "\n".join(wanted) + "\n"
 
 
 def _run(command: list[str]) -> None:

@@ -13,28 +13,26 @@ import numpy as np
 from flask import Blueprint, Response, request
 
 from service.api.exchange import Answers, Reply, respond
+from service.api.meaning import by_row, read_inputs, read_instances
 from service.api.media import CSV, JSON_HEADERS
 from service.api.operation import JSON, dumps, parse_json
 from service.api.packing import pack, read_body
 from service.api.problems import register_plain
 from service.api.versions import Served, Versions
 from service.errors import KerasdError, MalformedRequest, NotFound, UnsupportedMediaType
-from service.inference.csv_files import read_csv
-from service.inference.data_frames import read_records, read_split
-from service.inference.instances import decode, decode_columns, encode
+from service.inference import csv_files, data_frames, record_tables, records
 from service.inference.predictions import Predictions
-from service.inference.signature import Signature
 from service.schemas.models import LATEST
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 #: This protocol's name among the counts.
 PROTOCOL = "mlflow"
-_FORMS: Final[dict[str, Callable[[Any, Signature], Arrays]]] = {
-    "dataframe_split": read_split,
-    "dataframe_records": read_records,
-    "instances": decode,
-    "inputs": decode_columns,
+_FORMS: Final[dict[str, Callable[[Served, Any], Arrays]]] = {
+    "dataframe_split": lambda served, value: _read_split(served, value),
+    "dataframe_records": lambda served, value: _read_records(served, value),
+    "instances": read_instances,
+    "inputs": read_inputs,
 }
 #: MLflow's names of what can be the matter.
 _CODES: Final = {
@@ -72,11 +70,30 @@ def blueprint(versions: Versions, predictions: Predictions, target: str, max_bod
     return routes
 
 
-def _answer(served: Served, read: Callable[[Signature], Arrays], answers: Answers) -> Reply:
+def _answer(served: Served, read: Callable[[Served], Arrays], answers: Answers) -> Reply:
     def write(outputs: Arrays) -> Reply:
-        return Reply(dumps({"predictions": encode(outputs, served.signature)}), JSON_HEADERS)
+        return Reply(dumps({"predictions": by_row(served, outputs)}), JSON_HEADERS)
 
-    return answers.reply(served, lambda: read(served.signature), write)
+    return answers.reply(served, lambda: read(served), write)
+
+
+def _read_split(served: Served, value: object) -> Arrays:
+    if served.preparation is None:
+        return data_frames.read_split(value, served.signature)
+    return records.read_split(value, served.preparation)
+
+
+def _read_records(served: Served, value: object) -> Arrays:
+    pointer = "/dataframe_records"
+    if served.preparation is None:
+        return data_frames.read_records(value, served.signature, pointer)
+    return records.read_rows(value, served.preparation, pointer)
+
+
+def _read_csv(served: Served, content: bytes) -> Arrays:
+    if served.preparation is None:
+        return csv_files.read_csv(content, served.signature)
+    return record_tables.read_csv(content, served.preparation)
 
 
 def _named(target: str) -> tuple[str, str]:
@@ -90,18 +107,18 @@ def _named(target: str) -> tuple[str, str]:
     return name, wanted or LATEST
 
 
-def _reader(content: bytes) -> Callable[[Signature], Arrays]:
+def _reader(content: bytes) -> Callable[[Served], Arrays]:
     """What makes arrays of the body, by its Content-Type."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if charset != "utf-8":
         raise UnsupportedMediaType(f"The charset {charset[:40]!r} came; only utf-8 is read here.")
     if request.mimetype == CSV:
-        return lambda signature: read_csv(content, signature)
+        return lambda served: _read_csv(served, content)
     if request.mimetype != JSON:
         came = request.mimetype[:80] or "no Content-Type"
         raise UnsupportedMediaType(f"{came} came; {JSON} or {CSV} was expected.")
     form, value = _form(parse_json(content))
-    return lambda signature: _FORMS[form](value, signature)
+    return lambda served: _FORMS[form](served, value)
 
 
 def _form(body: object) -> tuple[str, Any]:

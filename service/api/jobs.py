@@ -177,6 +177,9 @@ def _dry_run(submission: Submission, checked: Checked) -> dict[str, Any]:
         "architecture": checked.architecture,
         "compile": checked.compilation.to_json(),
         "fit": checked.fitting.to_json(),
+        "preparation": None if checked.prepared is None else checked.prepared.preparation.to_json(),
+        "submission": checked.body,
+        "notes": list(checked.wording.notes),
     }
 
 

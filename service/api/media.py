@@ -13,27 +13,35 @@ from flask import request
 from werkzeug.datastructures import MIMEAccept
 
 from service.api.exchange import Reply
-from service.api.operation import JSON, dumps, load, parse_json
+from service.api.meaning import by_column, by_row, read_inputs, read_instances
+from service.api.operation import JSON, dumps, load, parse_json, parse_lines
 from service.api.packing import VARIES, read_body
+from service.api.versions import Served
 from service.errors import NotAcceptable, UnsupportedMediaType
-from service.inference import arrow_tables, csv_files, numpy_files
-from service.inference.instances import decode, decode_columns, encode
+from service.features.answer import Logits
+from service.features.preparation import Preparation
+from service.inference import arrow_tables, csv_files, numpy_files, record_tables
 from service.inference.signature import Signature
 from service.schemas.models import PredictRequest
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 NPY, NPZ, CSV = "application/x-npy", "application/x-npz", "text/csv"
+JSON_LINES = "application/x-ndjson"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 ARROW_FILE = "application/vnd.apache.arrow.file"
 
 #: Bodies beside JSON, with what each is.
 UPLOADS: Final = {
-    NPY: "`numpy.save(file, x)`: one array, (rows, ...), for a network with one input.",
-    NPZ: "`numpy.savez(file, name=...)`: an array, (rows, ...), for each input by name.",
-    ARROW_STREAM: "A table: a column for each input by name, or, for one flat input, a column for each of its numbers.",
+    NPY: "`numpy.save(file, x)`: one array, (rows, ...), for a network with one input. The network's own, always.",
+    NPZ: "`numpy.savez(file, name=...)`: an array, (rows, ...), for each input by name. The network's own, always.",
+    ARROW_STREAM: (
+        "A table: a column for each input by name, or, for one flat input, a column for each of its numbers; of a "
+        "version that was trained on a table, that table's columns."
+    ),
     ARROW_FILE: "The same in Arrow's file format, which is Feather's too.",
-    CSV: "A header, then a row of numbers for each row: columns as of a table.",
+    CSV: "A header, then a row for each row: columns as of a table in Arrow.",
+    JSON_LINES: "One element of `instances` a line.",
 }
 #: Answers beside JSON.
 ANSWERS: Final = (NPY, NPZ, ARROW_STREAM, ARROW_FILE, CSV)
@@ -45,12 +53,23 @@ _READERS: Final[dict[str, Callable[[bytes, Signature, int], Arrays]]] = {
     ARROW_FILE: arrow_tables.read_file,
     CSV: lambda content, signature, limit: csv_files.read_csv(content, signature),
 }
+#: Of a version that takes records. Of NumPy's files, it takes what its network does, and answers likewise.
+_RECORD_READERS: Final[dict[str, Callable[[bytes, Preparation, int], Arrays]]] = {
+    ARROW_STREAM: record_tables.read_stream,
+    ARROW_FILE: record_tables.read_file,
+    CSV: lambda content, preparation, limit: record_tables.read_csv(content, preparation),
+}
 _WRITERS: Final[dict[str, Callable[[Arrays, Signature], bytes]]] = {
     NPY: numpy_files.write_npy,
     NPZ: numpy_files.write_npz,
     ARROW_STREAM: arrow_tables.write_stream,
     ARROW_FILE: arrow_tables.write_file,
     CSV: csv_files.write_csv,
+}
+_RECORD_WRITERS: Final[dict[str, Callable[[Arrays, Preparation, Logits], bytes]]] = {
+    ARROW_STREAM: record_tables.write_stream,
+    ARROW_FILE: record_tables.write_file,
+    CSV: record_tables.write_csv,
 }
 #: Of an answer in JSON.
 JSON_HEADERS: Final = (("Content-Type", JSON), VARIES)
@@ -63,7 +82,7 @@ _BEGINNINGS: Final = {b"PK": NPZ, b"\x93NUMPY": NPY, b"ARROW1": ARROW_FILE}
 class Body:
     """A request's body, whose arrays are read once the version is known; `columnar` is JSON by `inputs`."""
 
-    read: Callable[[Signature], Arrays]
+    read: Callable[[Served], Arrays]
     columnar: bool = False
 
 
@@ -71,13 +90,15 @@ def read_request(limit_bytes: int) -> Body:
     """The body by its Content-Type, unpacked; raises UnsupportedMediaType, or what is wrong with the JSON."""
     content = read_body(limit_bytes)
     media_type = _media_type(content)
+    if media_type == JSON_LINES:
+        rows = parse_lines(content)
+        return Body(read=lambda served: read_instances(served, rows, ""))
     if media_type != JSON:
-        reader = _READERS[media_type]
-        return Body(read=lambda signature: reader(content, signature, limit_bytes))
+        return Body(read=lambda served: _read(served, media_type, content, limit_bytes))
     body = load(PredictRequest, parse_json(content))
     if "inputs" in body:
-        return Body(read=lambda signature: decode_columns(body["inputs"], signature), columnar=True)
-    return Body(read=lambda signature: decode(body["instances"], signature))
+        return Body(read=lambda served: read_inputs(served, body["inputs"]), columnar=True)
+    return Body(read=lambda served: read_instances(served, body["instances"]))
 
 
 def accepted(signature: Signature) -> str:
@@ -94,21 +115,25 @@ def accepted(signature: Signature) -> str:
     return found
 
 
-def write(media_type: str, outputs: Arrays, signature: Signature, columnar: bool, about: Mapping[str, Any]) -> Reply:
+def write(media_type: str, outputs: Arrays, served: Served, columnar: bool, about: Mapping[str, Any]) -> Reply:
     """The predictions in a media type; `about` is what JSON says of them besides: `model` and `version`."""
     if media_type == JSON:
-        predictions = (
-            {"outputs": columns(outputs, signature)} if columnar else {"predictions": encode(outputs, signature)}
-        )
+        predictions = {"outputs": by_column(served, outputs)} if columnar else {"predictions": by_row(served, outputs)}
         return Reply(dumps({**predictions, **about}), JSON_HEADERS)
     content_type = "text/csv; charset=utf-8" if media_type == CSV else media_type
-    return Reply(_WRITERS[media_type](outputs, signature), (("Content-Type", content_type), VARIES))
+    return Reply(_written(served, media_type, outputs), (("Content-Type", content_type), VARIES))
 
 
-def columns(outputs: Arrays, signature: Signature) -> Any:
-    """Outputs as columns of JSON: bare for one output, by name for several."""
-    named = {spec.name: np.ascontiguousarray(outputs[spec.name]) for spec in signature.outputs}
-    return named if len(named) > 1 else next(iter(named.values()))
+def _read(served: Served, media_type: str, content: bytes, limit_bytes: int) -> Arrays:
+    if served.preparation is not None and media_type in _RECORD_READERS:
+        return _RECORD_READERS[media_type](content, served.preparation, limit_bytes)
+    return _READERS[media_type](content, served.signature, limit_bytes)
+
+
+def _written(served: Served, media_type: str, outputs: Arrays) -> bytes:
+    if served.preparation is not None and media_type in _RECORD_WRITERS:
+        return _RECORD_WRITERS[media_type](outputs, served.preparation, served.logits)
+    return _WRITERS[media_type](outputs, served.signature)
 
 
 def _media_type(content: bytes) -> str:
@@ -118,9 +143,9 @@ def _media_type(content: bytes) -> str:
         if found is None:
             raise UnsupportedMediaType(f"Bodies of type {came} must be .npz, .npy or Arrow files, and this is none.")
         return found
-    if came != JSON and came not in _READERS:
+    if came != JSON and came not in UPLOADS:
         raise UnsupportedMediaType(
-            f"{came[:80] or 'no Content-Type'} came; one of {', '.join([JSON, *_READERS])} was expected. With curl, "
+            f"{came[:80] or 'no Content-Type'} came; one of {', '.join([JSON, *UPLOADS])} was expected. With curl, "
             "add -H 'Content-Type: application/json'."
         )
     charset = request.mimetype_params.get("charset", "utf-8").lower()

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +21,9 @@ from service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from service.features.description import described
+from service.features.example import example_record
+from service.features.preparation import Preparation
 from service.registry.models import Model, Models, Version
 from service.registry.page import Page
 from service.registry.stores import ModelStore
@@ -66,9 +69,10 @@ def blueprint(models: Models, store: ModelStore, imports: Imports, now: Callable
             summary="List a model's versions", answer=schema.VersionPage, query=PageQuery, raises=(NotFound, Invalid)
         )
     )
-    def list_versions(name: str, query: dict[str, Any]) -> Page[Version]:
+    def list_versions(name: str, query: dict[str, Any]) -> Page[dict[str, Any]]:
         """Newest first."""
-        return models.versions(name, query.get("cursor"), query["limit"])
+        page = models.versions(name, query.get("cursor"), query["limit"])
+        return Page(items=tuple(map(_shown, page.items)), next_cursor=page.next_cursor)
 
     @routes.post("/<name>/versions")
     @operation(
@@ -112,7 +116,16 @@ def blueprint(models: Models, store: ModelStore, imports: Imports, now: Callable
 
 
 def _with_status(version: Version) -> dict[str, Any]:
-    return {**asdict(version), "model_version_status": [schema.version_status(version.number)]}
+    return {**_shown(version), "model_version_status": [schema.version_status(version.number)]}
+
+
+def _shown(version: Version) -> dict[str, Any]:
+    """A version with its preparation in a client's words, and an example of what to send to `predict`."""
+    facts = {field.name: getattr(version, field.name) for field in fields(version)}
+    if version.preparation is None:
+        return {**facts, "example": None}
+    preparation = Preparation.from_json(version.preparation)
+    return {**facts, "preparation": described(preparation), "example": example_record(preparation)}
 
 
 def _check_name(name: str) -> None:

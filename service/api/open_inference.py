@@ -2,7 +2,8 @@
 
 Paths, bodies and the binary form are those of the protocol and of Triton's sources; `tritonclient` is the client that
 the tests use. Errors are `{"error": "..."}`. A model is always ready: to load one is to find that it is there, and to
-unload one is refused, since a client that waits for its end would wait for ever.
+unload one is refused, since a client that waits for its end would wait for ever. The tensors of a version that was
+trained on a table are those of its network; asked for classes, it names them.
 """
 
 import importlib.metadata
@@ -177,7 +178,7 @@ def _ask(served: Served, given_length: str | None, content: memoryview) -> _Aske
         wanted = [Wanted(spec=spec, binary=True) for spec in signature.outputs]
         return _Asked(arrays=read_raw(content, signature), wanted=wanted, id=None)
     body = _read(content[:length])
-    wanted = read_outputs(body.get("outputs"), _all_binary(body), signature)
+    wanted = read_outputs(body.get("outputs"), _all_binary(body), signature, served.labels)
     return _Asked(arrays=read_inputs(body.get("inputs"), content[length:], signature), wanted=wanted, id=body.get("id"))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from service.api.exchange import Answers, Arrays, Headers, Reply, respond
+from service.api.meaning import by_row
 from service.api.media import ANSWERS, JSON_HEADERS, UPLOADS, Body, accepted, read_request, write
 from service.api.operation import Operation, dump, operation
 from service.api.packing import pack
@@ -20,7 +21,6 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.inference.finite import require_finite
-from service.inference.instances import encode
 from service.inference.predictions import Predictions
 from service.schemas import models as schema
 from service.schemas.models import LATEST
@@ -77,7 +77,12 @@ def blueprint(versions: Versions, predictions: Predictions, max_body_bytes: int)
         )
     )
     def predict(name: str, query: dict[str, Any]) -> Response:
-        """One prediction for each row, in their order, by the newest version or the one that is asked for."""
+        """One prediction for each row, in their order, by the newest version or the one that is asked for.
+
+        A version that was trained on a table takes records, as they were before anything was made of them, and answers
+        with labels and their probabilities, or quantities; its `example` is such a record. `.npy` and `.npz` carry the
+        network's own numbers in both directions.
+        """
         body = read_request(max_body_bytes)
         return packed(versions.use(name, query["version"], lambda served: _answer(served, body, query["nan"], answers)))
 
@@ -110,9 +115,9 @@ def _answer(served: Served, body: Body, nan: str, answers: Answers) -> Reply:
     def write_checked(outputs: Arrays) -> Reply:
         if nan == "error":
             require_finite(outputs, served.signature)
-        return write(media_type, outputs, served.signature, body.columnar, _about(served))
+        return write(media_type, outputs, served, body.columnar, _about(served))
 
-    return answers.reply(served, lambda: body.read(served.signature), write_checked)
+    return answers.reply(served, lambda: body.read(served), write_checked)
 
 
 class PlainPredictions:
@@ -142,7 +147,7 @@ class PlainPredictions:
 
 def _plain(served: Served, outputs: Arrays) -> Reply:
     """What `write` makes of JSON by rows, put together from what is the same in all of a version's answers."""
-    return Reply(b'{"predictions":%b%b' % (dump(encode(outputs, served.signature)), served.tail), JSON_HEADERS)
+    return Reply(b'{"predictions":%b%b' % (dump(by_row(served, outputs)), served.tail), JSON_HEADERS)
 
 
 def _about(served: Served) -> dict[str, Any]:

@@ -5,6 +5,9 @@ which its clients rely on: errors are `{"error": "..."}`, versions are strings, 
 are the aliases. The status of a model and of a version is part of their native answers, in `models.py`. Two things
 differ: a number that is not finite leaves as null, where TensorFlow Serving writes a bare NaN that strict JSON readers
 refuse, and values must be finite on their way in.
+
+Of a version that was trained on a table, instances and inputs are raw records and columns; `:predict` answers with the
+plain numbers, `:classify` and `:regress` with labels and quantities. Its metadata tell the tensors of the network.
 """
 
 import json
@@ -16,13 +19,15 @@ import orjson
 from flask import Blueprint, Response
 
 from service.api.exchange import Answers, Arrays, Headers, Reply, respond
-from service.api.media import columns
+from service.api.meaning import columns, read_inputs, read_instances
 from service.api.operation import JSON, dumps, json_response
 from service.api.packing import read_body
 from service.api.problems import register_plain
 from service.api.versions import Served, Versions, with_successor
 from service.errors import MalformedRequest, NotFound
-from service.inference.instances import decode, decode_columns, encode
+from service.features.answer import labelled
+from service.features.preparation import Sequence, Task
+from service.inference.instances import encode
 from service.inference.predictions import Predictions
 from service.inference.signature import TensorSpec
 from service.registry.models import Models
@@ -69,12 +74,9 @@ def blueprint(versions: Versions, models: Models, predictions: Predictions, max_
         return respond(with_successor(find(name, which), lambda served: _predict(served, body, answers)))
 
     def other_method(name: str, method: str, **which: str) -> Response:
-        """Say that the version has no signature for `:classify` and `:regress`."""
-        find(name, which)()
-        raise MalformedRequest(
-            f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {METHOD}. A kerasd model "
-            "is asked with :predict."
-        )
+        """Labels with their scores, or quantities, for examples; of versions that were trained on a table alone."""
+        content = read_body(max_body_bytes)
+        return respond(with_successor(find(name, which), lambda served: _tell(served, method, content, answers)))
 
     def metadata(name: str, **which: str) -> Response:
         """What the version takes and gives."""
@@ -144,12 +146,67 @@ def _predict(served: Served, body: Mapping[str, Any], answers: Answers) -> Reply
     if "inputs" in body:
         return answers.reply(
             served,
-            lambda: decode_columns(body["inputs"], served.signature),
-            lambda outputs: _reply({"outputs": columns(outputs, served.signature)}),
+            lambda: read_inputs(served, body["inputs"]),
+            lambda outputs: _reply({"outputs": columns(served, outputs)}),
         )
     return answers.reply(
-        served, lambda: decode(body["instances"], served.signature), lambda outputs: _by_row(served, outputs)
+        served, lambda: read_instances(served, body["instances"]), lambda outputs: _by_row(served, outputs)
     )
+
+
+def _tell(served: Served, method: str, content: bytes, answers: Answers) -> Reply:
+    """`:classify` and `:regress`: `{"examples": [{...}, ...]}`, whose common features may stand in `context`."""
+    task = _asked_with(served)
+    if method != task:
+        due = ":predict" if task is None else f":predict or :{task}"
+        raise MalformedRequest(
+            f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {METHOD}. This model is "
+            f"asked with {due}."
+        )
+    body = _object(content, ("examples",))
+    write = _scores if task == "classify" else _quantities
+    return answers.reply(served, lambda: _examples(served, body), lambda outputs: write(served, outputs))
+
+
+def _asked_with(served: Served) -> str | None:
+    """Which method beside predict a version has."""
+    if served.preparation is None or len(served.preparation.targets) > 1:
+        return None
+    if served.labels:
+        return "classify"
+    return "regress" if served.preparation.targets[0].task is Task.NUMBER else None
+
+
+def _examples(served: Served, body: Mapping[str, Any]) -> Arrays:
+    examples, context = body["examples"], body.get("context", {})
+    if not isinstance(context, dict):
+        raise MalformedRequest("'context' must be an object: the features that all examples have in common.")
+    if isinstance(examples, list):
+        steps = _sequences(served)
+        examples = [_record({**context, **one}, steps) if isinstance(one, dict) else one for one in examples]
+    return read_instances(served, examples, "/examples")
+
+
+def _sequences(served: Served) -> frozenset[str]:
+    assert served.preparation is not None
+    return frozenset(one.column for one in served.preparation.features if isinstance(one, Sequence))
+
+
+def _record(example: Mapping[str, Any], steps: frozenset[str]) -> dict[str, Any]:
+    """The features of an example are lists of values, of which a record has one."""
+    return {
+        name: value[0] if isinstance(value, list) and len(value) == 1 and name not in steps else value
+        for name, value in example.items()
+    }
+
+
+def _scores(served: Served, outputs: Arrays) -> Reply:
+    rows: Any = labelled(outputs, served.preparation, served.logits) if served.preparation else []
+    return _reply({"results": [list(map(list, row["probabilities"].items())) for row in rows]})
+
+
+def _quantities(served: Served, outputs: Arrays) -> Reply:
+    return _reply({"results": next(iter(outputs.values())).reshape(-1)})
 
 
 def _by_row(served: Served, outputs: Arrays) -> Reply:
@@ -162,18 +219,23 @@ def _reply(value: dict[str, Any]) -> Reply:
 
 def _read(limit_bytes: int) -> dict[str, Any]:
     """The request's body, of which there is `instances` or `inputs`; other keys mean nothing here."""
-    content = read_body(limit_bytes)
+    body = _object(read_body(limit_bytes), ("inputs", "instances"))
+    if "instances" in body and "inputs" in body:
+        raise MalformedRequest("Both 'instances' and 'inputs' came; send rows as the one, or columns as the other.")
+    return body
+
+
+def _object(content: bytes, keys: tuple[str, ...]) -> dict[str, Any]:
+    """A body that has one of the keys at least, and names no signature but the only one."""
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
         body = _read_loosely(content)
+    named = " or ".join(map(repr, keys))
     if not isinstance(body, dict):
-        raise MalformedRequest("The request is not a JSON object with the key 'instances' or 'inputs'.")
-    given = [key for key in ("instances", "inputs") if key in body]
-    if not given:
-        raise MalformedRequest("Missing 'inputs' or 'instances' key")
-    if len(given) == 2:
-        raise MalformedRequest("Both 'instances' and 'inputs' came; send rows as the one, or columns as the other.")
+        raise MalformedRequest(f"The request is not a JSON object with the key {named}.")
+    if not any(key in body for key in keys):
+        raise MalformedRequest(f"Missing {named} key")
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise MalformedRequest("'signature_name' key must be a string value.")

@@ -1,14 +1,21 @@
 """Which version a request means, and what it meant if that one is deleted meanwhile."""
 
 import json
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
+from service.architecture.compilation import family_of
 from service.errors import NotFound
+from service.features.answer import Logits, labels_of_numbers
+from service.features.preparation import Preparation
 from service.inference.plain import PlainReader
+from service.inference.records import RecordReader
 from service.inference.signature import Signature
 from service.registry.database import Database
 from service.registry.models import Models, Version
@@ -38,13 +45,28 @@ class Pace:
         return self._seconds.get(size.bit_length())
 
 
+class Reader(Protocol):
+    """Reads the common form of a body: `{"instances": [...]}` of what the version takes."""
+
+    def read(self, content: bytes) -> dict[str, np.ndarray[Any, Any]] | None:
+        """The arrays by input name; None where it has not that form, or is wrong."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A version, and what is made of it once for all the requests that it answers."""
+    """A version, and what is made of it once for all the requests that it answers.
+
+    With a `preparation`, its clients send records and read labels. `logits` are its outputs that are no probabilities,
+    `labels` what the numbers of an output are the probabilities of.
+    """
 
     version: Version
     signature: Signature
-    reader: PlainReader
+    preparation: Preparation | None
+    logits: Logits
+    labels: Mapping[str, tuple[str, ...]]
+    reader: Reader
     pace: Pace
     #: Who answers: its number, and the hash of its weights.
     headers: tuple[tuple[str, str], ...]
@@ -55,9 +77,18 @@ class Served:
     def of(cls, version: Version) -> "Served":
         signature = Signature.from_json({"inputs": version.inputs, "outputs": version.outputs})
         headers = (("X-Model-Version", str(version.number)), ("X-Weights-SHA256", version.weights_sha256))
-        reader = PlainReader(signature)
-        tail = b',"model":%b,"version":%d}\n' % (json.dumps(version.model).encode(), version.number)
-        return cls(version=version, signature=signature, reader=reader, pace=Pace(), headers=headers, tail=tail)
+        preparation = None if version.preparation is None else Preparation.from_json(version.preparation)
+        return cls(
+            version=version,
+            signature=signature,
+            preparation=preparation,
+            logits=_logits(version.compile),
+            labels={} if preparation is None else labels_of_numbers(preparation, _places(signature)),
+            reader=PlainReader(signature) if preparation is None else RecordReader(preparation),
+            pace=Pace(),
+            headers=headers,
+            tail=b',"model":%b,"version":%d}\n' % (json.dumps(version.model).encode(), version.number),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +158,21 @@ class Versions:
             self._found.move_to_end((name, wanted))
             while len(self._found) > _MOST_REMEMBERED:
                 self._found.popitem(last=False)
+
+
+def _logits(compilation: dict[str, Any] | None) -> Logits:
+    """The outputs whose loss takes logits, and what makes probabilities of them."""
+    losses = (compilation or {}).get("loss")
+    return {
+        output: "sigmoid" if family_of(loss) == "binary" else "softmax"
+        for output, loss in (losses.items() if isinstance(losses, dict) else ())
+        if isinstance(loss, dict) and loss.get("from_logits")
+    }
+
+
+def _places(signature: Signature) -> dict[str, int]:
+    """How many numbers a row of each output has; a size that is not fixed counts as none."""
+    return {spec.name: math.prod(size or 0 for size in spec.shape) for spec in signature.outputs}
 
 
 def with_successor(find: Callable[[], Served], use: Callable[[Served], Result]) -> Result:

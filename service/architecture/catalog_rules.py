@@ -105,6 +105,9 @@ BY_CLASS: dict[str, Rule] = {
     "Ftrl.beta": number(0),
     "Adafactor.weight_decay": number(0, 1e6),
     "Embedding.input_dim": integer(1, 16_777_216),
+    # Keras has the default None, and refuses it.
+    "CategoryEncoding.num_tokens": integer(1, SIZE) | {"required": True},
+    "CategoryEncoding.output_mode": string("multi_hot", "one_hot", "count"),
     "ActivityRegularization.l1": number(0, 1e6),
 }
 BY_KIND: dict[str, Rule] = {

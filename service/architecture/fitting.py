@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from math import ceil, floor
 from typing import Any
 
@@ -26,7 +26,10 @@ _UNDIRECTED = ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegativ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """A checked `fit`, with Keras's names and defaults; `validation_data` is a data set's id."""
+    """A checked `fit`, with Keras's names and defaults; `validation_data` is a data set's id.
+
+    `held_out` says that the split of a table keeps rows to validate on.
+    """
 
     epochs: int = 1
     batch_size: int = 32
@@ -37,16 +40,20 @@ class Fitting:
     shuffle: bool = True
     class_weight: dict[int, float] | None = None
     callbacks: tuple[dict[str, Any], ...] = ()
+    held_out: bool = False
 
     @property
     def validates(self) -> bool:
         """Whether the job measures itself on rows that it does not train on."""
-        return self.validation_split > 0 or self.validation_data is not None
+        return self.validation_split > 0 or self.validation_data is not None or self.held_out
 
     def to_json(self) -> dict[str, Any]:
-        weights = self.class_weight
+        weights, written = self.class_weight, asdict(self)
+        if not self.held_out:
+            # It is no argument of Keras's, and only told where it says something.
+            del written["held_out"]
         return {
-            **asdict(self),
+            **written,
             "class_weight": None if weights is None else {str(number): weights[number] for number in weights},
             "callbacks": list(self.callbacks),
         }
@@ -67,18 +74,19 @@ def check_fit(
     faults: list[Fault],
     *,
     sample_weighted: bool = False,
+    held_out: bool = False,
 ) -> Fitting | None:
     """Check a `fit` object; None after appending faults.
 
     `rows` is None, and `y` empty, for a dry run without data; `compilation` is None when `compile` is faulty: what
     needs them is then not checked. `sample_weighted` says that the data have a `sample_weight`, which Keras does not
-    take together with `class_weight`.
+    take together with `class_weight`; `held_out` that a split keeps rows to validate on.
     """
     if not isinstance(value, dict):
         faults.append(_fault(pointer, f'fit is {shown(value)}; expected an object such as {{"epochs": 10}}.'))
         return None
     before = len(faults)
-    fitting = _read(value, pointer, faults)
+    fitting = replace(_read(value, pointer, faults), held_out=held_out)
     sound = len(faults) == before
     if fitting.class_weight is not None:
         weighted = f"{pointer}/class_weight"
@@ -125,7 +133,7 @@ def _metric_name(metric: Any) -> str:
 
 def _read(value: dict[str, Any], pointer: str, faults: list[Fault]) -> Fitting:
     """Read each argument by itself; a faulty one gets its default, so that the others are still checked."""
-    allowed = [field.name for field in fields(Fitting)]
+    allowed = list(_READERS)
     faults.extend(
         _fault(at(pointer, key), f"fit has no {shown(key)}; leave it out, or use one of {listed(allowed)}.")
         for key in value
@@ -241,6 +249,9 @@ def _check_validation(fitting: Fitting, pointer: str, faults: list[Fault]) -> No
         came = "Both validation_split and validation_data came"
         reason = "Keras would silently ignore the split"
         faults.append(_fault(f"{pointer}/validation_split", f"{came}; {reason}: give one of the two."))
+    if fitting.held_out and fitting.validation_data is not None:
+        detail = "Both split.validation and validation_data came; give one of the two."
+        faults.append(_fault(f"{pointer}/validation_data", detail))
     if fitting.validates and fitting.validation_freq > fitting.epochs:
         came = f"validation_freq {fitting.validation_freq} is more than the {fitting.epochs} epoch(s)"
         advice = "no epoch would be validated: lower it to at most that"

@@ -26,7 +26,8 @@ OFFERED = {
         "RepeatVector Permute Cropping{1,2,3}D ZeroPadding{1,2,3}D UpSampling{1,2,3}D Add Subtract Multiply Average "
         "Maximum Minimum Concatenate Dot Dropout SpatialDropout{1,2,3}D GaussianNoise GaussianDropout AlphaDropout "
         "ActivityRegularization Activation ReLU LeakyReLU PReLU ELU Softmax Normalization Rescaling RandomFlip "
-        "RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness Resizing CenterCrop"
+        "RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness Resizing CenterCrop "
+        "CategoryEncoding"
     ),
     # Not `threshold`, which has required arguments, and not `glu`, which halves the axis it is applied to.
     "activation": (
@@ -79,7 +80,7 @@ MODULES: dict[str, ModuleType] = {
 #: the data. A client may send one of them only with Keras's default.
 LEFT_OUT = (
     "self args kwargs name dtype weights lora_rank lora_alpha quantization_config gptq_unpacked_column_size "
-    "return_state stateful unroll use_cudnn flash_attention renorm renorm_clipping renorm_momentum synchronized "
+    "return_state stateful sparse unroll use_cudnn flash_attention renorm renorm_clipping renorm_momentum synchronized "
     "input_axes output_axes loss_scale_factor exclude_layers verbose raise_error filepath save_weights_only save_freq"
 )
 
@@ -91,6 +92,8 @@ INPUTS = {"Attention": (2, 3), "AdditiveAttention": (2, 3), "MultiHeadAttention"
 INPUTS |= {"Subtract": (2, 2), "Dot": (2, 2)}
 MERGED = (2, 64)
 
+#: What makes no sense inside of another layer, for it speaks of whole samples or learns from all of them.
+UNWRAPPED = ("Normalization", "Masking", "CategoryEncoding")
 KERNELS = ("Dense", "EinsumDense", "Embedding", "Conv", "SeparableConv", "DepthwiseConv")
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
@@ -98,7 +101,7 @@ RECURRENT = ("SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D
 def generate() -> list[dict[str, Any]]:
     """Return every entry of the catalog, ready for JSON; an argument that no table knows is a KeyError."""
     entries = [_entry(kind, name) for kind, names in OFFERED.items() for name in _expand(names)]
-    single = [e["type"] for e in entries if e.get("inputs") == [1, 1] and e["type"] not in ("Normalization", "Masking")]
+    single = [e["type"] for e in entries if e.get("inputs") == [1, 1] and e["type"] not in UNWRAPPED]
     for entry in entries:
         for argument in entry["arguments"]:
             if argument["name"] in ("layer", "backward_layer"):
@@ -149,7 +152,7 @@ def _argument(kind: str, name: str, key: str, default: Any) -> dict[str, Any]:
     rule = dict(_rule(kind, name, key))
     if rule.get("length") == "rank":
         rule["length"] = int(re.sub(r"\D", "", name))
-    if default is inspect.Parameter.empty:
+    if default is inspect.Parameter.empty or rule.pop("required", False):
         return {"name": key} | rule | {"required": True}
     if isinstance(default, float) and not math.isfinite(default):
         raise ValueError(f"{name}.{key} has the default {default}, which JSON cannot hold")

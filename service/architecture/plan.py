@@ -30,6 +30,8 @@ _SLOTS = {
     "muon": 2,
 }
 _FLOAT_BYTES = 4
+#: Layers that take whole numbers from 0 on, and the argument that says how many there are.
+INDEXED = {"Embedding": "input_dim", "CategoryEncoding": "num_tokens"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,7 @@ def _plan_layers(
 
 def _misfed(layer: Layer, arrays: dict[str, ArrayFacts], untrained: set[str]) -> Iterator[Fault]:
     """Yield what is wrong with the values, not the shape, that reach a layer."""
-    if layer.type == "Embedding" and layer.inputs[0] in arrays:
+    if layer.type in INDEXED and layer.inputs[0] in arrays:
         yield from _bad_indexes(layer, arrays[layer.inputs[0]])
     if layer.type == "Normalization" and layer.arguments["mean"] is None and not untrained.issuperset(layer.inputs):
         yield Fault(
@@ -226,19 +228,20 @@ def _misfed(layer: Layer, arrays: dict[str, ArrayFacts], untrained: set[str]) ->
 
 
 def _bad_indexes(layer: Layer, facts: ArrayFacts) -> Iterator[Fault]:
-    rows = layer.arguments["input_dim"]
+    argument = INDEXED[layer.type]
+    rows = layer.arguments[argument]
     if not facts.integral or facts.minimum < 0:
         found = f"values from {facts.minimum:g}" if facts.integral else "values that are no whole numbers"
         yield Fault(
             pointer=layer.pointer,
-            detail=f"Embedding {layer.name!r} looks up whole numbers from 0 to {rows - 1}, but x has {found}. "
+            detail=f"{layer.type} {layer.name!r} takes whole numbers from 0 to {rows - 1}, but x has {found}. "
             "Send indexes, or use Dense for measured values.",
         )
     if facts.maximum >= rows:
         yield Fault(
-            pointer=at(layer.pointer, "input_dim"),
-            detail=f"Embedding {layer.name!r} has input_dim={rows}, which serves 0 to {rows - 1}, but x goes up to "
-            f"{facts.maximum:g}. Make input_dim at least {int(facts.maximum) + 1}.",
+            pointer=at(layer.pointer, argument),
+            detail=f"{layer.type} {layer.name!r} has {argument}={rows}, which serves 0 to {rows - 1}, but x goes up to "
+            f"{facts.maximum:g}. Make {argument} at least {int(facts.maximum) + 1}.",
         )
 
 

@@ -52,6 +52,11 @@ class FaultList:
         else:
             self._more += 1
 
+    @property
+    def full(self) -> bool:
+        """Whether further faults are only counted, so that nobody need describe them."""
+        return len(self._kept) >= self.LIMIT
+
     def count_more(self, number: int) -> None:
         """Count faults without describing them."""
         self._more += number

@@ -3,8 +3,7 @@
 import csv
 import math
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
@@ -12,6 +11,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 import numpy as np
 
 from service.data.array_writer import escape
+from service.data.column_checks import name_faults
 from service.errors import Fault, Invalid, MalformedRequest
 
 MAX_COLUMNS: Final = 16_384
@@ -26,23 +26,28 @@ class NotNumbers(ValueError):
     """The rows are not numbers all through; its text is what the parser says of it."""
 
 
-def read_names(file: BinaryIO) -> list[str]:
+def read_names(file: BinaryIO, delimiter: str = ",", most: int = MAX_COLUMNS) -> list[str]:
     """The column names of the first line, which is where `file` stands; raise Invalid if they cannot be names."""
     line = file.readline(MAX_LINE_BYTES)
+    if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+        _refuse("", f"The header is longer than {MAX_LINE_BYTES} bytes. Use fewer or shorter names, and end its line.")
     try:
         text = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:
-        raise _not_utf8(error.start) from error
+        raise not_utf8(error.start) from error
     try:
-        names = [name.strip() for name in next(csv.reader([text]), [])]
+        names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
     except csv.Error as error:
         _refuse(
             "", f"The header cannot be split into names ({error}); end lines with LF or CR LF, and correct its quotes."
         )
     if not any(names):
         _refuse("", "The file's first line is empty; it must name the columns. Put a header there.")
-    if len(names) > MAX_COLUMNS:
-        _refuse("", f"The header names {len(names)} columns; {MAX_COLUMNS} is the most allowed. Send an .npz file.")
+    if len(names) > most:
+        _refuse(
+            "",
+            f"The header names {len(names)} columns; {most} is the most allowed. Leave some out, or send an .npz file.",
+        )
     _check_names(names)
     return names
 
@@ -52,7 +57,7 @@ def block_bytes(width: int) -> int:
     return _BLOCK_BYTES if width < _WIDE else 8 * _BLOCK_BYTES
 
 
-def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]]:
+def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterator[np.ndarray[Any, Any]]:
     """Give the rows below the header of a file or of its content, (rows, width) in float64, a block at a time.
 
     Raises NotNumbers where a cell is no finite number, or a row has another width: `cell_faults` says where then.
@@ -66,6 +71,7 @@ def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]
         batches = arrow_csv.open_csv(
             source if isinstance(source, Path) else pyarrow.BufferReader(source),
             read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1, block_size=block_bytes(width)),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pyarrow.float64()), null_values=[], strings_can_be_null=False
             ),
@@ -80,6 +86,12 @@ def read_rows(source: Path | bytes, width: int) -> Iterator[np.ndarray[Any, Any]
             raise NotNumbers(str(error)) from error
 
 
+def not_utf8(position: int, form: str = "CSV") -> MalformedRequest:
+    """The error of a file whose byte at a position is not UTF-8."""
+    detail = f"The byte at position {position} is not UTF-8; {form} files must be UTF-8 text. Save the file as UTF-8."
+    return MalformedRequest(detail, [Fault(pointer="", detail=detail)])
+
+
 def _finite_rows(batch: Any) -> np.ndarray[Any, Any]:
     rows = np.empty((batch.num_rows, batch.num_columns))
     for index, column in enumerate(batch.columns):
@@ -89,7 +101,27 @@ def _finite_rows(batch: Any) -> np.ndarray[Any, Any]:
     return rows
 
 
-def cell_faults(file: BinaryIO, header: list[str], skip: int = 0, most: int | None = None) -> Iterator[Fault]:
+#: What came in a cell and what was expected, for the number of its column and its text; None where nothing is wrong.
+Wrong = Callable[[int, str], tuple[str, str] | None]
+
+
+def no_number(_: int, cell: str) -> tuple[str, str] | None:
+    """What is wrong with a cell that must hold a finite number."""
+    if _NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
+        return None
+    came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
+    return came, "a finite number was expected. Correct it."
+
+
+def cell_faults(
+    file: BinaryIO,
+    header: list[str],
+    skip: int = 0,
+    most: int | None = None,
+    *,
+    delimiter: str = ",",
+    wrong: Wrong = no_number,
+) -> Iterator[Fault]:
     """Yield what is wrong, cell by cell, once the fast pass has shown that something is; from the file's beginning.
 
     The first `skip` rows are known to be good, and of the others no more than `most` are looked at. The JSON Pointers
@@ -97,15 +129,15 @@ def cell_faults(file: BinaryIO, header: list[str], skip: int = 0, most: int | No
     """
     lines = _lines(file)
     next(lines)
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, delimiter=delimiter)
     try:
-        yield from _record_faults(reader, header, skip, most)
+        yield from _record_faults(reader, header, skip, most, wrong)
     except csv.Error as error:
         detail = f"Line {reader.line_num + 1} cannot be split into cells ({error}); correct its quotes."
         yield Fault(pointer="", detail=detail)
 
 
-def _record_faults(reader: Any, header: list[str], skip: int, most: int | None) -> Iterator[Fault]:
+def _record_faults(reader: Any, header: list[str], skip: int, most: int | None, wrong: Wrong) -> Iterator[Fault]:
     records = (record for record in reader if record)
     for row, record in islice(enumerate(records), skip, None if most is None else skip + most):
         place = f"row {row + 1} (line {reader.line_num + 1} of the file)"
@@ -113,29 +145,17 @@ def _record_faults(reader: Any, header: list[str], skip: int, most: int | None) 
             detail = f"{len(record)} cells came in {place}; the header names {len(header)}. Make them match."
             yield Fault(pointer=f"/{row}", detail=detail)
         else:
-            for name, cell in zip(header, record, strict=True):
-                if not _NUMBER.fullmatch(cell) or not math.isfinite(float(cell)):
-                    came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
-                    detail = f"{came} came in {place}, column {name!r}; a finite number was expected. Correct it."
+            for column, (name, cell) in enumerate(zip(header, record, strict=True)):
+                if (said := wrong(column, cell)) is not None:
+                    detail = f"{said[0]} came in {place}, column {name!r}; {said[1]}"
                     yield Fault(pointer=f"/{row}/{escape(name)}", detail=detail)
 
 
 def _check_names(names: list[str]) -> None:
-    faults = []
+    faults = name_faults(names)
     if all(_NUMBER.fullmatch(name) for name in names):
         detail = "The first line holds numbers only; it must name the columns. Put a header above the data."
-        faults.append(Fault(pointer="", detail=detail))
-    else:
-        faults += [
-            Fault(pointer="", detail=f"Column {place} has no name; each column needs one. Name it in the header.")
-            for place, name in enumerate(names, 1)
-            if not name
-        ]
-        faults += [
-            Fault(pointer="", detail=f"The column name {name!r} came {count} times; each must be unique. Rename them.")
-            for name, count in Counter(names).items()
-            if name and count > 1
-        ]
+        faults = [Fault(pointer="", detail=detail)]
     if faults:
         raise Invalid("The header of the CSV file cannot be used.", faults[:20])
 
@@ -146,13 +166,8 @@ def _lines(file: BinaryIO) -> Iterator[str]:
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise _not_utf8(position + error.start) from error
+            raise not_utf8(position + error.start) from error
         position += len(line)
-
-
-def _not_utf8(position: int) -> MalformedRequest:
-    detail = f"The byte at position {position} is not UTF-8; CSV files must be UTF-8 text. Save the file as UTF-8."
-    return MalformedRequest(detail, [Fault(pointer="", detail=detail)])
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:

@@ -74,6 +74,10 @@ class FileStore:
             folder.mkdir()
         return folder
 
+    def discard(self, folder: Path) -> None:
+        """Remove what `new_folder` has made; nothing happens if it has been published."""
+        shutil.rmtree(folder, ignore_errors=True)
+
     def publish(self, temp: Path, kind: Literal["datasets", "versions"], item_id: str) -> Path:
         """Make `temp` durable and give it its final place in one step; raise FileExistsError if that is taken."""
         target = self._path(kind, item_id)

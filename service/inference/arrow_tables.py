@@ -4,15 +4,15 @@ PyArrow trusts what a stream says of itself. So the schema is read first, then t
 batch is validated in full before a value is touched. Its memory comes from the system's allocator, which gives it back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from service.data.array_writer import MAX_RANK, escape
+from service.data.arrow_messages import unpacked_bytes
 from service.data.csv_table import MAX_COLUMNS
 from service.errors import Fault, Invalid, MalformedRequest, TooLarge
-from service.inference.arrow_messages import unpacked_bytes
 from service.inference.fitting import in_column, refusal
 from service.inference.signature import Signature
 from service.inference.table_columns import are_features, by_feature, by_input
@@ -33,12 +33,7 @@ def read_stream(content: bytes, signature: Signature, limit_bytes: int) -> Array
     Raises MalformedRequest where it is damaged, TooLarge where it would unpack to more than the limit, and Invalid with
     what does not fit.
     """
-    import pyarrow
-
-    try:
-        table = _read(content, signature, limit_bytes)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(str(error)) from error
+    table = read_table(content, limit_bytes, lambda schema: _check_schema(schema, signature))
     names = table.schema.names
     features = are_features(names, signature)
     faults: list[Fault] = []
@@ -57,34 +52,72 @@ def read_stream(content: bytes, signature: Signature, limit_bytes: int) -> Array
 
 def read_file(content: bytes, signature: Signature, limit_bytes: int) -> Arrays:
     """Do the same for Arrow's file format, Feather's too."""
+    return read_stream(stream_in(content), signature, limit_bytes)
+
+
+def stream_in(content: bytes) -> bytes:
+    """The stream that a file is made of; raises MalformedRequest where it is no file."""
     if not content.startswith(_FILE_START):
         raise _damaged("it does not begin as one")
-    return read_stream(content[len(_FILE_START) :], signature, limit_bytes)
+    return content[len(_FILE_START) :]
+
+
+def read_table(content: bytes, limit_bytes: int, check_schema: Callable[[Any], None]) -> Any:
+    """The table of a stream, whose columns are in one piece each; `check_schema` refuses it before a row is read.
+
+    Raises MalformedRequest where it is damaged, TooLarge where it would unpack to more than the limit.
+    """
+    import pyarrow
+
+    try:
+        return _read(content, limit_bytes, check_schema)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _damaged(str(error)) from error
 
 
 def write_stream(outputs: Arrays, signature: Signature) -> bytes:
     """The outputs as a table in Arrow's stream format: a column each, of fixed-size lists where rows have a shape."""
     import pyarrow.ipc
 
-    return _written(pyarrow.ipc.new_stream, outputs, signature)
+    return written(pyarrow.ipc.new_stream, _columns(outputs, signature))
 
 
 def write_file(outputs: Arrays, signature: Signature) -> bytes:
     """The same in Arrow's file format."""
     import pyarrow.ipc
 
-    return _written(pyarrow.ipc.new_file, outputs, signature)
+    return written(pyarrow.ipc.new_file, _columns(outputs, signature))
 
 
-def _read(content: bytes, signature: Signature, limit_bytes: int) -> Any:
-    """The table, whose columns are in one piece each."""
+def written(new_writer: Any, columns: dict[str, Any]) -> bytes:
+    """Columns of Arrow as a table, in the format of a writer."""
+    import pyarrow
+
+    batch = pyarrow.record_batch(columns)
+    sink = pyarrow.BufferOutputStream(pyarrow.system_memory_pool())
+    with new_writer(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def as_lists(array: Array) -> Any:
+    """Arrow's column of an array, (rows, ...): fixed-size lists where rows have a shape."""
+    import pyarrow
+
+    column = pyarrow.array(array.reshape(-1))
+    for size in reversed(array.shape[1:]):
+        column = pyarrow.FixedSizeListArray.from_arrays(column, size)
+    return column
+
+
+def _read(content: bytes, limit_bytes: int, check_schema: Callable[[Any], None]) -> Any:
     import pyarrow
     from pyarrow import ipc
 
     options = ipc.IpcReadOptions(use_threads=False)
     buffer, pool = pyarrow.py_buffer(content), pyarrow.system_memory_pool()
     with ipc.open_stream(buffer, options=options, memory_pool=pool) as reader:
-        _check_schema(reader.schema, signature)
+        check_schema(reader.schema)
         _check_messages(buffer, limit_bytes)
         batches = list(reader)
         for batch in batches:
@@ -99,7 +132,7 @@ def _check_schema(schema: Any, signature: Signature) -> None:
         raise refusal([Fault(pointer="", detail=detail)])
     faults = []
     for field in schema:
-        if not _is_numbers(field.type):
+        if not is_numbers(field.type):
             detail = (
                 f"The column {field.name[:64]!r} is of Arrow's type {str(field.type)[:80]}; booleans, integers or "
                 "floats were expected, or lists of them, all rows of one length. Dictionaries must be decoded."
@@ -110,7 +143,8 @@ def _check_schema(schema: Any, signature: Signature) -> None:
     are_features(schema.names, signature)
 
 
-def _is_numbers(kind: Any) -> bool:
+def is_numbers(kind: Any) -> bool:
+    """Whether a type is one of numbers or booleans, or of lists of them."""
     from pyarrow import types
 
     kind = _stored(kind)
@@ -209,25 +243,8 @@ def _ragged(name: str, row: int, came: int, due: int) -> Invalid:
     return refusal([Fault(pointer=place.pointer, detail=detail)])
 
 
-def _written(new_writer: Any, outputs: Arrays, signature: Signature) -> bytes:
-    import pyarrow
-
-    pool = pyarrow.system_memory_pool()
-    columns = {spec.name: _lists(np.ascontiguousarray(outputs[spec.name])) for spec in signature.outputs}
-    batch = pyarrow.record_batch(columns)
-    sink = pyarrow.BufferOutputStream(pool)
-    with new_writer(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _lists(array: Array) -> Any:
-    import pyarrow
-
-    column = pyarrow.array(array.reshape(-1))
-    for size in reversed(array.shape[1:]):
-        column = pyarrow.FixedSizeListArray.from_arrays(column, size)
-    return column
+def _columns(outputs: Arrays, signature: Signature) -> dict[str, Any]:
+    return {spec.name: as_lists(np.ascontiguousarray(outputs[spec.name])) for spec in signature.outputs}
 
 
 def _damaged(reason: str) -> MalformedRequest:

@@ -11,7 +11,7 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,7 @@ def _write_saved_model(subject: Subject) -> Written:
 
 def _write_litert(subject: Subject) -> Written:
     """A LiteRT file that takes any batch; where recurrent layers do not allow that, one that takes a row at a time."""
+    subject = replace(subject, model=_without_bins(subject.model))
     try:
         return _write_litert_for(subject, None)
     except RefusedError as refusal:
@@ -148,6 +149,32 @@ def _write_litert(subject: Subject) -> Written:
             return _write_litert_for(subject, 1)
         except RefusedError:
             raise refusal from None
+
+
+def _without_bins(model: keras.Model) -> keras.Model:
+    """The model, its CategoryEncoding layers replaced by such as LiteRT can calculate; all others are shared."""
+
+    def chosen(layer: Any) -> Any:
+        return _Compared(layer) if _has_bins(layer) else layer
+
+    return keras.models.clone_model(model, clone_function=chosen) if any(map(_has_bins, model.layers)) else model
+
+
+def _has_bins(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.CategoryEncoding) and layer.output_mode != "one_hot"
+
+
+class _Compared(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
+    """A CategoryEncoding that compares each number with each category, where Keras's own fills bins."""
+
+    def __init__(self, encoding: keras.layers.CategoryEncoding) -> None:
+        super().__init__(name=encoding.name)
+        self._encoding = encoding
+
+    def call(self, numbers: Any) -> Any:
+        ones = keras.ops.one_hot(keras.ops.cast(numbers, "int32"), self._encoding.num_tokens)
+        joined = keras.ops.sum if self._encoding.output_mode == "count" else keras.ops.max
+        return joined(ones, axis=-2)
 
 
 def _write_litert_for(subject: Subject, batch_size: int | None) -> Written:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from service.architecture.network import Network
+from service.architecture.plan import INDEXED
 from service.inference.signature import Signature, TensorSpec
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -47,13 +48,13 @@ def make_up(network: Network, signature: Signature) -> Arrays:
 
 
 def _words(network: Network) -> dict[str, int]:
-    """How many words each input can name: as many as the Embedding has that it leads to, whatever is on the way."""
+    """How many words each input can name: as many as the layer has that it leads to, whatever is on the way."""
     words: dict[str, int] = {}
     for layer in reversed(network.layers):
         inner = layer
         while "layer" in inner.arguments:
             inner = inner.arguments["layer"]
-        found = [int(inner.arguments["input_dim"])] if inner.type == "Embedding" else []
+        found = [int(inner.arguments[INDEXED[inner.type]])] if inner.type in INDEXED else []
         found += [words[layer.name]] if layer.name in words else []
         for name in layer.inputs if found else ():
             words[name] = min(found + ([words[name]] if name in words else []))

@@ -5,7 +5,7 @@ nested; one whose bytes follow has `"parameters": {"binary_data_size": n}` in pl
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,15 @@ _LARGEST = 2**31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An output that a client asks for, whether as bytes, and how many of its largest values if not all of them."""
+    """An output that a client asks for, whether as bytes, and how many of its largest values if not all of them.
+
+    `labels` are the names of its values, where they have any.
+    """
 
     spec: TensorSpec
     binary: bool
     classes: int = 0
+    labels: Sequence[str] = ()
 
 
 def read_inputs(inputs: object, content: memoryview, signature: Signature) -> dict[str, Array]:
@@ -82,8 +86,10 @@ def read_raw(content: memoryview, signature: Signature) -> dict[str, Array]:
     return {spec.name: np.frombuffer(content, _little(spec.dtype)).reshape(shape).astype(spec.dtype)}
 
 
-def read_outputs(outputs: object, all_binary: bool, signature: Signature) -> list[Wanted]:
-    """What a client wants of the outputs, all if it says nothing; raises Invalid."""
+def read_outputs(
+    outputs: object, all_binary: bool, signature: Signature, labels: Mapping[str, Sequence[str]] | None = None
+) -> list[Wanted]:
+    """What a client wants of the outputs, all if it says nothing; raises Invalid. `labels` name an output's values."""
     if outputs is None or outputs == []:
         return [Wanted(spec=spec, binary=all_binary) for spec in signature.outputs]
     if not isinstance(outputs, list):
@@ -100,7 +106,8 @@ def read_outputs(outputs: object, all_binary: bool, signature: Signature) -> lis
             if not isinstance(classes, int) or isinstance(classes, bool) or not 0 <= classes < _LARGEST:
                 detail = f"{classes!r:.40} came; how many classes, a whole number, was expected."
                 raise _fault(f"/outputs/{place}/parameters/classification", detail)
-            wanted.append(Wanted(spec=spec, binary=binary, classes=classes))
+            named = (labels or {}).get(spec.name, ())
+            wanted.append(Wanted(spec=spec, binary=binary, classes=classes, labels=named))
         except Invalid as error:
             faults.extend(error.faults)
     if faults:
@@ -134,16 +141,25 @@ def describe(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _classification(array: Array, wanted: Wanted) -> tuple[dict[str, Any], list[bytes]]:
-    """The largest values of each row as texts "value:index", the largest first; of equal ones the first."""
+    """The largest values of each row as texts "value:index", or "value:index:label" where they have names.
+
+    The largest comes first, of equal ones that with the smaller index.
+    """
     rows = array.reshape(len(array), math.prod(array.shape[1:]))
     count = min(wanted.classes, rows.shape[1])
     # As floats, so that no number wraps around when it is negated; what is no number is the last.
     order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
-    texts = [f"{row[index]!s}:{index}" for row, indices in zip(rows, order, strict=True) for index in indices.tolist()]
+    names = [f":{label}" for label in wanted.labels] + [""] * max(0, rows.shape[1] - len(wanted.labels))
+    texts = [
+        f"{row[index]!s}:{index}{names[index]}"
+        for row, indices in zip(rows, order, strict=True)
+        for index in indices.tolist()
+    ]
     tensor = {"name": wanted.spec.name, "datatype": "BYTES", "shape": [len(rows), count]}
     if not wanted.binary:
         return {**tensor, "data": texts}, []
-    part = b"".join(len(text).to_bytes(4, "little") + text.encode() for text in texts)
+    encoded = [text.encode() for text in texts]
+    part = b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
     return {**tensor, "parameters": {"binary_data_size": len(part)}}, [part]
 
 

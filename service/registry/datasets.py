@@ -1,12 +1,13 @@
-"""Stored data sets: their facts; the arrays themselves lie in files."""
+"""Stored data sets: their facts; the arrays and tables themselves lie in files."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, RowMapping, delete, insert, or_, select
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
 from service.data.arrays import ArrayFacts
+from service.data.table import ColumnFacts
 from service.errors import Conflict, NotFound
 from service.registry.database import Database
 from service.registry.page import Page, after, cut
@@ -15,7 +16,10 @@ from service.registry.tables import ACTIVE, datasets, jobs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One data set; `format` is what was uploaded, `size_bytes` what the stored arrays take, `sha256` is theirs."""
+    """One data set: arrays, or a table, which has `columns` and no `arrays`.
+
+    `format` is what was uploaded, `size_bytes` what is stored takes, and `sha256` is over that.
+    """
 
     id: str
     created_at: datetime
@@ -24,10 +28,16 @@ class Dataset:
     size_bytes: int
     sha256: str
     arrays: tuple[ArrayFacts, ...]
+    columns: tuple[ColumnFacts, ...] = ()
+
+    @property
+    def is_table(self) -> bool:
+        return bool(self.columns)
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Self:
-        return cls(**{**row, "arrays": tuple(ArrayFacts.from_json(facts) for facts in row["arrays"])})
+        arrays = tuple(map(ArrayFacts.from_json, row["arrays"]))
+        return cls(**{**row, "arrays": arrays, "columns": tuple(map(ColumnFacts.from_json, row["columns"] or ()))})
 
     def to_row(self) -> dict[str, Any]:
         return {
@@ -38,7 +48,12 @@ class Dataset:
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
             "arrays": [facts.to_json() for facts in self.arrays],
+            "columns": [facts.to_json() for facts in self.columns] or None,
         }
+
+
+#: All of a data set but its profile, which few ask for and which is long.
+_FACTS = [column for column in datasets.c if column.name != "profile"]
 
 
 class Datasets:
@@ -47,22 +62,44 @@ class Datasets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, dataset: Dataset) -> None:
-        """Store a data set whose files are in place."""
+    def add(self, dataset: Dataset, profile: dict[str, Any] | None = None) -> None:
+        """Store a data set whose files are in place; a table comes with its profile."""
         with self._database.write() as connection:
-            connection.execute(insert(datasets).values(dataset.to_row()))
+            connection.execute(insert(datasets).values(dataset.to_row() | {"profile": profile}))
 
     def get(self, dataset_id: str) -> Dataset:
         """Read one data set; raises NotFound."""
         with self._database.read() as connection:
-            row = connection.execute(select(datasets).where(datasets.c.id == dataset_id)).mappings().one_or_none()
+            row = connection.execute(select(*_FACTS).where(datasets.c.id == dataset_id)).mappings().one_or_none()
         if row is None:
             raise _not_found(dataset_id)
         return Dataset.from_row(row)
 
+    def profile(self, dataset_id: str) -> dict[str, Any]:
+        """Read the profile of a table; raises NotFound where there is no such data set, or it is no table."""
+        with self._database.read() as connection:
+            row = connection.execute(select(datasets.c.profile).where(datasets.c.id == dataset_id)).one_or_none()
+        if row is None:
+            raise _not_found(dataset_id)
+        if row.profile is None:
+            raise NotFound(
+                f"The data set {dataset_id} is arrays, and only tables have a profile. Upload records, such as a CSV "
+                "file without `target`, to have one."
+            )
+        profile: dict[str, Any] = row.profile
+        return profile
+
+    def change_columns(self, dataset_id: str, columns: tuple[ColumnFacts, ...], profile: dict[str, Any]) -> None:
+        """Say anew what a table's columns mean, with the profile that goes with it; raises NotFound."""
+        values = {"columns": [facts.to_json() for facts in columns], "profile": profile}
+        with self._database.write() as connection:
+            changed = connection.execute(update(datasets).where(datasets.c.id == dataset_id).values(values))
+            if not changed.rowcount:
+                raise _not_found(dataset_id)
+
     def page(self, cursor: str | None, limit: int) -> Page[Dataset]:
         """List up to `limit` data sets, the newest first; raises Invalid for a made-up cursor."""
-        statement = select(datasets).order_by(datasets.c.id.desc()).limit(limit + 1)
+        statement = select(*_FACTS).order_by(datasets.c.id.desc()).limit(limit + 1)
         last = after(cursor, str)
         if last is not None:
             statement = statement.where(datasets.c.id < last)

@@ -52,6 +52,9 @@ class NewVersion:
 
     `imported` says what file it came from, and is None where a job made it. Of an import, what concerns a training is
     None, and `compile` is what the file said, if kerasd offers it.
+
+    `preparation` is a `Preparation` as JSON where it was trained on a table, `evaluation` what its test rows said of it
+    where there were any.
     """
 
     id: str
@@ -81,6 +84,8 @@ class NewVersion:
     validation_dataset_sha256: str | None
     initial: dict[str, Any] | None
     imported: dict[str, Any] | None = None
+    preparation: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

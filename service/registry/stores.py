@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from service.data.arrays import ArrayFacts
 from service.data.content_digest import ContentDigest
-from service.data.npy_parts import WHOLE, FilePart, check_alone
+from service.data.npy_parts import FilePart
 from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
-from service.data.store import FileStore, Spooled, content_sha256, first_rows
+from service.data.store import FileStore, content_sha256, first_rows
+from service.data.table import ColumnFacts, first_records
 from service.errors import StorageFull
 from service.registry.datasets import Dataset, Datasets
 from service.registry.ids import new_id
@@ -27,13 +27,17 @@ from service.registry.tables import Status
 class Draft:
     """A data set that has been read but does not exist yet; its folder goes away unless it is kept.
 
-    `sha256` is that of the arrays, where it is known already.
+    `sha256` is that of what it holds, where that is known already. A table has `columns`, and with them what its reader
+    knows of it: the other two.
     """
 
     folder: Path
     format: str
     arrays: tuple[ArrayFacts, ...]
     sha256: str | None = None
+    columns: tuple[ColumnFacts, ...] = ()
+    rows: int = 0
+    profile: dict[str, Any] | None = None
 
 
 class DatasetStore:
@@ -43,23 +47,18 @@ class DatasetStore:
         self._files = files
         self._datasets = datasets
 
-    def upload(
-        self, stream: BinaryIO, media_type: str, options: ReadOptions, limit_bytes: int, now: datetime
-    ) -> Dataset:
-        """Store what comes over `stream`; raises what `FileStore.spool` and `read` raise, and then nothing is left."""
-        return self._take_spooled(self._files.spool(stream, limit_bytes), media_type, options, now)
+    def read(self, file: Path, media_type: str, options: ReadOptions, now: datetime) -> Dataset:
+        """Store the arrays of a file; raises what `format_of` and `read` raise, and then nothing is left."""
+        form, digest = format_of(media_type, file), ContentDigest()
+        with self._folder() as folder:
+            arrays = read(file, form, folder, options, digest)
+            return self.keep(Draft(folder=folder, format=form, arrays=arrays, sha256=digest.of(arrays)), now)
 
-    def upload_parts(self, parts: Iterator[FilePart], options: ReadOptions, limit_bytes: int, now: datetime) -> Dataset:
-        """Store what comes in the parts of a form: arrays, or one file that `upload` would take; raises what it does.
-
-        Besides, it raises what `parts` raises.
-        """
-        first = next(parts, None)
-        if first is not None and first.name == WHOLE:
-            return self._take_spooled(self._alone(first, parts, limit_bytes), first.media_type, options, now)
+    def read_parts(self, parts: Iterator[FilePart], options: ReadOptions, now: datetime) -> Dataset:
+        """Store the arrays that come in the parts of a form; raises what `read_parts` and `parts` raise."""
         digest = ContentDigest()
         with self._folder() as folder:
-            arrays = read_parts(chain([first] if first else [], parts), folder, options, digest)
+            arrays = read_parts(parts, folder, options, digest)
             return self.keep(Draft(folder=folder, format="npy", arrays=arrays, sha256=digest.of(arrays)), now)
 
     @contextmanager
@@ -74,15 +73,16 @@ class DatasetStore:
             id=new_id("ds"),
             created_at=now,
             format=draft.format,
-            rows=draft.arrays[0].rows,
+            rows=draft.rows if draft.columns else draft.arrays[0].rows,
             size_bytes=sum(path.stat().st_size for path in draft.folder.iterdir()),
             sha256=draft.sha256 or content_sha256(draft.folder, draft.arrays),
             arrays=draft.arrays,
+            columns=draft.columns,
         )
         self._share(draft.folder, dataset.sha256)
         self._files.publish(draft.folder, "datasets", dataset.id)
         try:
-            self._datasets.add(dataset)
+            self._datasets.add(dataset, draft.profile)
         except StorageFull:
             # There is no row, and so the files are nobody's; other errors leave open whether there is one.
             self._files.remove("datasets", dataset.id)
@@ -90,34 +90,16 @@ class DatasetStore:
         return dataset
 
     def first_rows(self, dataset_id: str, limit: int) -> dict[str, Any]:
-        """The first rows of each part, ready for JSON."""
+        """The first rows of each part, or the first records of a table, ready for JSON."""
         dataset = self._datasets.get(dataset_id)
+        if dataset.is_table:
+            return {"records": first_records(self._files.dataset(dataset.id), limit)}
         return first_rows(self._files.dataset(dataset.id), dataset.arrays, limit)
 
     def delete(self, dataset_id: str) -> None:
         """Delete the row, then the files; raises Conflict while a job needs them."""
         self._datasets.delete(dataset_id)
         self._files.remove("datasets", dataset_id)
-
-    def _alone(self, part: FilePart, others: Iterator[FilePart], limit_bytes: int) -> Spooled:
-        """The part as a file, if it is the only one."""
-        spooled = self._files.spool(part.stream, limit_bytes)
-        try:
-            check_alone(others)
-        except BaseException:
-            spooled.path.unlink(missing_ok=True)
-            raise
-        return spooled
-
-    def _take_spooled(self, spooled: Spooled, media_type: str, options: ReadOptions, now: datetime) -> Dataset:
-        digest = ContentDigest()
-        try:
-            form = format_of(media_type, spooled.path)
-            with self._folder() as folder:
-                arrays = read(spooled.path, form, folder, options, digest)
-                return self.keep(Draft(folder=folder, format=form, arrays=arrays, sha256=digest.of(arrays)), now)
-        finally:
-            spooled.path.unlink(missing_ok=True)
 
     def _share(self, folder: Path, sha256: str) -> None:
         """Keep once what a data set has in common with one that is stored already."""

@@ -92,7 +92,11 @@ datasets = Table(
     Column("rows", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+    # An empty list where it is a table.
     Column("arrays", _Json, nullable=False),
+    # These two are null where it is arrays.
+    Column("columns", _Json),
+    Column("profile", _Json),
     # Those of the same content share their files.
     Index(None, "sha256"),
 )
@@ -195,6 +199,10 @@ versions = Table(
     Column("initial", _Json),
     # The file that it came from, where it was imported.
     Column("imported", _Json),
+    # What stands between raw records and the network, where it was trained on a table.
+    Column("preparation", _Json),
+    # What the test rows said of it, where there were any.
+    Column("evaluation", _Json),
     UniqueConstraint("model", "number"),
 )
 

@@ -4,6 +4,14 @@ from marshmallow import Schema, fields, validate
 
 from service.schemas.page import page_of
 
+_MOST_STEPS = 4096
+
+
+def _steps(description: str) -> fields.Integer:
+    return fields.Integer(
+        load_default=None, validate=validate.Range(1, _MOST_STEPS), metadata={"description": description}
+    )
+
 
 class Array(Schema):
     """One array of a data set."""
@@ -17,6 +25,21 @@ class Array(Schema):
     columns = fields.List(fields.String(), required=True, allow_none=True)
 
 
+KINDS = ("numeric", "category", "text", "date", "image", "sequence")
+
+
+class Column(Schema):
+    """One column of a table."""
+
+    name = fields.String(required=True)
+    type = fields.String(required=True, metadata={"description": "What its values are stored as."})
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(KINDS),
+        metadata={"description": "What they mean: guessed, and to be corrected by `PUT .../schema`."},
+    )
+
+
 class Dataset(Schema):
     """A stored data set."""
 
@@ -26,7 +49,31 @@ class Dataset(Schema):
     rows = fields.Integer(required=True)
     size_bytes = fields.Integer(required=True)
     sha256 = fields.String(required=True, metadata={"description": "Over names, types, shapes and values."})
-    arrays = fields.List(fields.Nested(Array), required=True)
+    arrays = fields.List(fields.Nested(Array), required=True, metadata={"description": "None where it is a table."})
+    columns = fields.List(
+        fields.Nested(Column), required=True, metadata={"description": "Those of a table; none where it is arrays."}
+    )
+
+
+class TableSchema(Schema):
+    """What the columns of a table mean."""
+
+    columns = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=validate.OneOf(KINDS)),
+        required=True,
+        metadata={"description": "The kind of each column, by its name."},
+    )
+
+
+class Profile(Schema):
+    """What is in a table."""
+
+    rows = fields.Integer(required=True)
+    columns = fields.List(fields.Dict(), required=True, metadata={"description": "In their order, one each."})
+    warnings = fields.List(
+        fields.Dict(), required=True, metadata={"description": "`code`, `message`, and the evidence of each."}
+    )
 
 
 DatasetPage = page_of(Dataset)
@@ -38,8 +85,29 @@ class UploadQuery(Schema):
     target = fields.List(
         fields.String(),
         load_default=list,
-        metadata={"description": "CSV only: the column, or columns, to learn. All others become `x`."},
+        metadata={
+            "description": "CSV of numbers only: the column, or columns, to learn. All others become `x`. Without it, "
+            "a CSV file is a table, and jobs name the target."
+        },
     )
+    delimiter = fields.String(
+        load_default=None,
+        validate=validate.OneOf([",", ";", "\t", "|"]),
+        metadata={"description": "Of a CSV table; found out if it is not given."},
+    )
+    null = fields.List(
+        fields.String(),
+        load_default=None,
+        metadata={"description": "Texts that stand for a missing value, in place of the usual ones."},
+    )
+    sequence = fields.String(
+        load_default=None,
+        metadata={"description": "The column that says which rows, the steps, make one sequence together."},
+    )
+    time = fields.String(load_default=None, metadata={"description": "The column by which steps are ordered."})
+    window = _steps("Cut sequences into windows of so many steps, each a row of its own.")
+    horizon = _steps("Put the so many steps after a window into the column `target`.")
+    stride = _steps("How many steps after the one before it a window begins; 1 if it is not given.")
 
 
 class RowsQuery(Schema):
@@ -49,8 +117,9 @@ class RowsQuery(Schema):
 
 
 class Rows(Schema):
-    """The first rows of a data set."""
+    """The first rows of a data set: `x` and `y`, or the `records` of a table."""
 
-    x = fields.Raw(required=True)
-    y = fields.Raw(required=True)
+    x = fields.Raw()
+    y = fields.Raw()
     sample_weight = fields.Raw()
+    records = fields.List(fields.Dict())

@@ -58,6 +58,9 @@ class Report(Schema):
         allow_none=True,
         validate=validate.OneOf(["binary", "multiclass", "multilabel", "regression", None]),
     )
+    labels = fields.List(
+        fields.String(), metadata={"description": "What the classes are called, by number, where the version knows it."}
+    )
     places = fields.Integer(metadata={"description": "Predictions: one a row, or one a step where a row has several."})
     threshold = fields.Float()
     accuracy = fields.Float()

@@ -11,6 +11,7 @@ NAME_RULE = "A model's name begins with a letter and has up to 64 letters, digit
 STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FAILURES = ["out_of_memory", "nan_loss", "time_limit", "worker_lost", "invalid_data", "internal"]
 MAX_TIME_LIMIT = 31_536_000
+_MISSING = "Missing data for required field."
 
 
 def _time_limit(description: str, **options: Any) -> fields.Float:
@@ -52,12 +53,16 @@ class Submission(Schema):
             "description": "Layers in order (`{'layers': [{'type': 'Dense', 'units': 6}]}`), a graph (layers with "
             "`name` and `inputs`, and top-level `inputs` and `outputs`), or the JSON of Keras's `model.to_json()`. "
             "`GET /v1/catalog` lists the layers and their arguments. With `initial` it may be left out, and is then "
-            "that of the version."
+            "that of the version. With `auto` kerasd chooses it, and what is left out of `compile` and `fit`, for the "
+            "data; `?dry_run=true` shows the choice in full."
         },
     )
     compile = fields.Dict(
-        required=True,
-        metadata={"description": "`loss`, `optimizer`, `metrics`, `loss_weights`, `jit_compile`, as Keras names them."},
+        load_default=None,
+        metadata={
+            "description": "`loss`, `optimizer`, `metrics`, `loss_weights`, `jit_compile`, as Keras names them. It may "
+            "be left out where the architecture is `auto`."
+        },
     )
     fit = fields.Dict(
         load_default=dict,
@@ -75,6 +80,28 @@ class Submission(Schema):
     )
     dataset = fields.String(load_default=None, metadata={"description": "The id of a stored data set."})
     data = fields.Dict(load_default=None, metadata={"description": "Or the data themselves, as `POST /v1/datasets`."})
+    target = fields.Raw(
+        load_default=None,
+        metadata={
+            "description": "Of a table: the column to learn, several in a list, or `{'column': ..., 'as': ...}` with "
+            "`binary`, `classes`, `labels`, `number` or `sequence`."
+        },
+    )
+    features = fields.Raw(
+        load_default=None,
+        metadata={
+            "description": "Of a table: how each column enters, `{'age': 'standardize', 'town': {'as': 'embedding', "
+            "'output_dim': 8}, '*': 'auto'}`; or `auto`, which is all columns but the target."
+        },
+    )
+    split = fields.Raw(
+        load_default=None,
+        metadata={
+            "description": "Of a table: `{'validation': 0.2, 'test': 0.1, 'by': 'stratified'}`; by `random`, "
+            "`stratified`, `group`, `time`, `order` or `column`, the last with `column`. Test rows are evaluated at "
+            "the end."
+        },
+    )
     priority = fields.Integer(
         strict=True,
         load_default=0,
@@ -97,9 +124,14 @@ class Submission(Schema):
     )
 
     @validates_schema(skip_on_field_errors=False)
-    def _needs_an_architecture(self, values: dict[str, Any], **_: Any) -> None:
+    def _needs_both(self, values: dict[str, Any], **_: Any) -> None:
+        wrong = {}
         if values.get("architecture") is None and values.get("initial") is None:
-            raise ValidationError("Missing data for required field.", "architecture")
+            wrong["architecture"] = [_MISSING]
+        if values.get("compile") is None and values.get("architecture") != "auto":
+            wrong["compile"] = [_MISSING]
+        if wrong:
+            raise ValidationError(wrong)
 
 
 class SubmissionQuery(Schema):
@@ -251,3 +283,13 @@ class DryRun(Schema):
     architecture = fields.Dict(required=True, metadata={"description": "In canonical form, all defaults filled in."})
     compile = fields.Dict(required=True)
     fit = fields.Dict(required=True)
+    preparation = fields.Dict(
+        required=True, allow_none=True, metadata={"description": "Of a table: what its columns become."}
+    )
+    submission = fields.Dict(
+        required=True,
+        metadata={"description": "All of it written out as a body of `POST /v1/jobs`, to be changed and sent."},
+    )
+    notes = fields.List(
+        fields.String(), required=True, metadata={"description": "What was chosen where a choice was left, and why."}
+    )

@@ -102,6 +102,21 @@ class Version(Schema):
         required=True, allow_none=True, metadata={"description": "From Keras's own answers, over the compared rows."}
     )
     libraries = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    preparation = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "How raw records enter the network, where it was trained on a table; else null."},
+    )
+    evaluation = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Metrics and reports on the test rows, which nothing was fitted on; null without."},
+    )
+    example = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "A record to send to `predict`, where it was trained on a table; else null."},
+    )
 
 
 #: What an alias is called, so that it is never taken for a version's number.
@@ -193,10 +208,16 @@ class PredictRequest(Schema):
     """Rows to predict, as `instances` or as `inputs`."""
 
     instances = fields.Raw(
-        metadata={"description": "One element a row: numbers in the input's shape, or an object by input name."},
+        metadata={
+            "description": "One element a row: numbers in the input's shape, or an object by input name; of a version "
+            "that was trained on a table, a record: an object by column."
+        },
     )
     inputs = fields.Raw(
-        metadata={"description": "Columns: an array, (rows, ...), or an object of them by input name."},
+        metadata={
+            "description": "Columns: an array, (rows, ...), or an object of them by input name; of a version that was "
+            "trained on a table, an object of a list of values for each column."
+        },
     )
 
     @validates_schema
@@ -209,9 +230,13 @@ class PredictRequest(Schema):
 class Prediction(Schema):
     """One prediction a row, or columns where columns came; a value that is not a finite number is null."""
 
-    predictions = fields.Raw(metadata={"description": "One element a row: numbers, or an object by output name."})
-    outputs = fields.Raw(
-        metadata={"description": "In its place, where `inputs` came: an array, or one by output name."}
+    predictions = fields.Raw(
+        metadata={
+            "description": "One element a row: numbers, or an object by output name; of a version that was trained on "
+            "a table, a number, `{label, probability, probabilities}` or `{labels, probabilities}`, by target where "
+            "there are several."
+        }
     )
+    outputs = fields.Raw(metadata={"description": "In its place, where `inputs` came: the same by columns."})
     model = fields.String(required=True)
     version = fields.Integer(required=True)

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import structlog
 import tensorflow as tf
 
-from service.training import checkpoint, engine, loop, rehearsal, results
+from service.errors import Invalid, KerasdError, StorageFull
+from service.training import checkpoint, engine, loop, rehearsal, results, verdict
 from service.training.assembly import assemble
 from service.training.callbacks import Callbacks
 from service.training.checkpoint import Position, UnreadableError
@@ -33,6 +35,7 @@ from service.training.messages import (
     Stopped,
     StopReason,
 )
+from service.training.prepared import clear_away, evaluate_on_test_rows, with_arrays
 from service.training.rehearsal import NOBODY, SUFFIX, Rehearsal
 from service.training.watch import Interrupted, Watcher
 
@@ -88,6 +91,7 @@ class Job:
     """A job in this process."""
 
     def __init__(self, line: Line, assignment: Assignment) -> None:
+        assignment = with_arrays(assignment)
         self._line = line
         self._assignment = assignment
         self._assembled = assemble(assignment)
@@ -174,7 +178,10 @@ class Job:
         return self._save(position.row or {}, weights_epoch)
 
     def _save(self, metrics: dict[str, float | None], weights_epoch: int) -> Finished:
-        return results.save(self._assembled, self._assignment, self._draft, metrics, weights_epoch)
+        finished = results.save(self._assembled, self._assignment, self._draft, metrics, weights_epoch)
+        evaluation = evaluate_on_test_rows(self._assignment)
+        clear_away(self._assignment)
+        return replace(finished, evaluation=evaluation)
 
 
 def _identity(assignment: Assignment) -> dict[str, Any]:
@@ -189,6 +196,10 @@ def _identity(assignment: Assignment) -> dict[str, Any]:
 
 def _failure(error: Exception) -> Failed:
     match error:
+        case StorageFull():
+            return verdict.of_full_disk()
+        case Invalid():
+            return Failed(code="invalid_data", message=error.detail, advice=_advice(error), retryable=False)
         case MemoryError() | tf.errors.ResourceExhaustedError():
             return Failed(
                 code="out_of_memory",
@@ -209,6 +220,10 @@ def _failure(error: Exception) -> Failed:
         advice="The server's log has the details under this job's id.",
         retryable=False,
     )
+
+
+def _advice(error: KerasdError) -> str:
+    return " ".join(f"{fault.pointer}: {fault.detail}" for fault in error.faults[:3]) or "Mend the data."
 
 
 def _nan_loss(epoch: int) -> Failed:

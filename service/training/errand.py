@@ -1,10 +1,10 @@
 """What the two ends of an errand say to each other: this file is their whole protocol.
 
-An errand is a short piece of work with TensorFlow that a web process asks for. The connection is a Unix socket; each
-message is a JSON object on a line of its own. The web process says `{"kind": ..., "request": {...}}`. The supervisor
-says `{"begun": true}` as soon as it has seen the connection, and gives it to a child. The child answers last, with
-`{"result": {...}}` or `{"problem": {...}}`; where it could not, the supervisor says the problem for it. Nothing is
-ever pickled.
+An errand is a short piece of work that a web process asks for: with TensorFlow, or with a client's file. The connection
+is a Unix socket; each message is a JSON object on a line of its own. The web process says `{"kind": ..., "request":
+{...}}`. The supervisor says `{"begun": true}` as soon as it has seen the connection, and gives it to a child. The child
+answers last, with `{"result": {...}}` or `{"problem": {...}}`; where it could not, the supervisor says the problem for
+it. Nothing is ever pickled.
 """
 
 import select
@@ -18,13 +18,16 @@ import orjson
 
 from service.errors import Fault, KerasdError
 
-Kind = Literal["export", "evaluate", "import"]
+Kind = Literal["export", "evaluate", "import", "read", "profile", "prepare"]
 
 #: The function ("module:name") that does each kind of errand, in the child: it takes the request, and gives the result.
 KINDS: Final[Mapping[str, str]] = {
     "export": "service.inference.formats:export_version",
     "evaluate": "service.training.evaluate:evaluate_version",
     "import": "service.training.importing:import_model",
+    "read": "service.data.table_upload:read_table",
+    "profile": "service.data.table_upload:profile_again",
+    "prepare": "service.features.fit:prepare",
 }
 
 #: How long an errand may take, in seconds.

@@ -19,6 +19,8 @@ from service.architecture.compilation import Compilation
 from service.architecture.network import Network
 from service.data.arrays import ArrayFacts
 from service.errors import Conflict, Fault, Invalid, NotFound, Unavailable
+from service.features.preparation import Preparation
+from service.features.write import write_all
 from service.training.assembly import compile_model, read_rows
 from service.training.engine import finite_or_none
 from service.training.messages import StoredArrays
@@ -49,7 +51,7 @@ class Sight:
 
 
 def evaluate_version(request: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate a version: `folder` is its own; the data are `arrays` in `data_folder`.
+    """Evaluate a version: `folder` is its own; the data are `arrays` in `data_folder`, or the table there.
 
     Raises NotFound where the version is deleted meanwhile, Conflict where the data set is, Invalid where the model
     cannot work on the data, and Unavailable where there is not enough memory.
@@ -58,8 +60,7 @@ def evaluate_version(request: dict[str, Any]) -> dict[str, Any]:
     compilation = None if request["compile"] is None else Compilation.from_json(request["compile"])
     if compilation is not None:
         compile_model(model, network, compilation)
-    facts = tuple(ArrayFacts.from_json(one) for one in request["arrays"])
-    rows = _rows(StoredArrays(folder=Path(request["data_folder"]), arrays=facts), network)
+    rows = _rows(_stored(request), network)
     try:
         evaluation = _Evaluation(model, network, rows, request["batch_size"])
         evaluation.run()
@@ -70,8 +71,32 @@ def evaluate_version(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "metrics": evaluation.metrics(),
-        "reports": evaluation.reports(compilation, request["threshold"]),
+        "reports": _named(evaluation.reports(compilation, request["threshold"]), request.get("preparation")),
     }
+
+
+def _named(reports: dict[str, Any], preparation: dict[str, Any] | None) -> dict[str, Any]:
+    """The reports with the labels of their targets, in the order of the numbers, where a preparation knows them."""
+    targets = {} if preparation is None else {target["slug"]: target for target in preparation["targets"]}
+    if len(targets) == 1:
+        targets = dict.fromkeys(reports, next(iter(targets.values())))
+    return {
+        name: report | ({"labels": list(targets[name]["labels"])} if targets.get(name, {}).get("labels") else {})
+        for name, report in reports.items()
+    }
+
+
+def _stored(request: dict[str, Any]) -> StoredArrays:
+    """The arrays; those of a table are written first, into `table_folder`."""
+    data_folder = Path(request["data_folder"])
+    if "table_folder" not in request:
+        return StoredArrays(folder=data_folder, arrays=tuple(map(ArrayFacts.from_json, request["arrays"])))
+    preparation = Preparation.from_json(request["preparation"])
+    try:
+        folder, arrays = write_all(data_folder, preparation, Path(request["table_folder"]))
+    except FileNotFoundError as error:
+        raise _data_deleted() from error
+    return StoredArrays(folder=folder, arrays=arrays)
 
 
 def _load(folder: Path) -> tuple[Network, Observed]:
@@ -91,8 +116,12 @@ def _rows(data: StoredArrays, network: Network) -> Rows:
     try:
         return read_rows(data, network)
     except FileNotFoundError as error:
-        detail = "The data set was deleted meanwhile. Name another one."
-        raise Conflict(detail, [Fault(pointer="/dataset", detail=detail)]) from error
+        raise _data_deleted() from error
+
+
+def _data_deleted() -> Conflict:
+    detail = "The data set was deleted meanwhile. Name another one."
+    return Conflict(detail, [Fault(pointer="/dataset", detail=detail)])
 
 
 def _unfit(error: Exception) -> Invalid:

@@ -1,24 +1,22 @@
 """Evaluations of versions, as a web process asks for them: every check, and then an errand."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from service.architecture.arguments import at
 from service.architecture.compilation import Compilation, check_targets
 from service.architecture.graph import read_architecture
 from service.architecture.network import Input, Network
-from service.architecture.plan import match_arrays
+from service.architecture.plan import INDEXED, match_arrays
 from service.data.arrays import ArrayFacts
 from service.data.store import FileStore
 from service.errors import Fault, Invalid
 from service.inference.signature import Signature, TensorSpec
-from service.registry.datasets import Datasets
 from service.registry.models import Version
-from service.registry.stores import DatasetStore
 from service.training.errands import Errands
-from service.training.given_data import GivenData
+from service.training.given_data import Given, GivenData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +32,8 @@ class Question:
 class Evaluations:
     """Checks questions, and has them answered."""
 
-    def __init__(self, datasets: Datasets, store: DatasetStore, files: FileStore, errands: Errands) -> None:
-        self._given = GivenData(datasets, store)
+    def __init__(self, given: GivenData, files: FileStore, errands: Errands) -> None:
+        self._given = given
         self._files = files
         self._errands = errands
 
@@ -48,25 +46,49 @@ class Evaluations:
         is, and Unavailable where nobody can answer now.
         """
         faults: list[Fault] = []
-        with self._given.open(question.dataset, question.data, faults, needed_to="evaluate on") as (arrays, draft):
+        with self._given.open(question.dataset, question.data, faults, needed_to="evaluate on") as given:
             if not faults:
-                _check(version, arrays, faults)
+                _check_form(version, given, faults)
+            if not faults and not given.is_table:
+                _check(version, given.arrays, faults)
             if faults:
                 raise Invalid(_headline(faults), [_placed(fault, question) for fault in faults])
-            folder = self._files.dataset(str(question.dataset)) if draft is None else draft.folder
-            return self._errands.run("evaluate", self._request(version, question, folder, arrays), is_gone)
+            with self._table_folder(given) as folder:
+                request = self._request(version, question, given) | folder
+                return self._errands.run("evaluate", request, is_gone)
 
-    def _request(
-        self, version: Version, question: Question, folder: Path, arrays: Sequence[ArrayFacts]
-    ) -> dict[str, Any]:
+    def _request(self, version: Version, question: Question, given: Given) -> dict[str, Any]:
         return {
             "folder": str(self._files.version(version.id).absolute()),
             "compile": version.compile or None,
-            "data_folder": str(folder.absolute()),
-            "arrays": [facts.to_json() for facts in arrays],
+            "data_folder": str(given.folder),
+            "arrays": [facts.to_json() for facts in given.arrays],
             "batch_size": question.batch_size,
             "threshold": question.threshold,
+            "preparation": version.preparation,
         }
+
+    @contextmanager
+    def _table_folder(self, given: Given) -> Iterator[dict[str, str]]:
+        """Where the arrays of a table are written, for as long as they are needed."""
+        if not given.is_table:
+            yield {}
+            return
+        folder = self._files.new_folder()
+        try:
+            yield {"table_folder": str(folder.absolute())}
+        finally:
+            self._files.discard(folder)
+
+
+def _check_form(version: Version, given: Given, faults: list[Fault]) -> None:
+    """Records need a version that knows what to make of them."""
+    if given.is_table and version.preparation is None:
+        detail = (
+            "The data are a table, and this version was trained on arrays: it does not know how columns enter it. "
+            "Evaluate it on x and y."
+        )
+        faults.append(Fault(pointer="/data", detail=detail))
 
 
 def _check(version: Version, arrays: Sequence[ArrayFacts], faults: list[Fault]) -> None:
@@ -112,15 +134,15 @@ def _input_faults(spec: TensorSpec, facts: ArrayFacts) -> Iterator[Fault]:
 
 
 def _word_faults(network: Network, given: dict[str, ArrayFacts]) -> Iterator[Fault]:
-    """Yield where numbers of words are none that an Embedding has."""
+    """Yield where numbers of words or categories are none that their layer has."""
     for layer in network.layers:
-        facts = given.get(layer.inputs[0]) if layer.type == "Embedding" else None
+        facts = given.get(layer.inputs[0]) if layer.type in INDEXED else None
         if facts is None:
             continue
-        words = layer.arguments["input_dim"]
+        words = layer.arguments[INDEXED[layer.type]]
         if not facts.integral or facts.minimum < 0 or facts.maximum >= words:
             came = f"Values from {facts.minimum:g} to {facts.maximum:g} came" if facts.integral else "Fractions came"
-            detail = f"{came}; the Embedding {layer.name!r} knows whole numbers from 0 to {words - 1}. Send such."
+            detail = f"{came}; the {layer.type} {layer.name!r} knows whole numbers from 0 to {words - 1}. Send such."
             yield Fault(pointer=_pointer(facts), detail=detail)
 
 

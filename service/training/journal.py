@@ -164,6 +164,8 @@ class Journal:
             machine=outcome.machine,
             validation_dataset_sha256=self._validation_sha256(job),
             initial=request.get("initial"),
+            preparation=request.get("preparation"),
+            evaluation=outcome.evaluation,
         )
 
     def _validation_sha256(self, job: Job) -> str | None:

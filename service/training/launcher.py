@@ -147,6 +147,7 @@ class Launcher:
             seconds_left=_seconds_left(job, elapsed),
             data_memory_bytes=self._settings.data_memory_bytes,
             keep_best_after=self._claims.epochs_ended(job.id) if job.cancel_requested else None,
+            preparation=request.get("preparation"),
         )
 
     def _new_work_folder(self, job: Job) -> Path:

@@ -77,8 +77,9 @@ class Assignment:
     `checkpoint` is the name of a file in `checkpoint_folder` to go on from. `seconds_left` is what remains of the
     job's time limit. `keep_best_after` is for a job that was cancelled and is to end with its best weights: so many
     epochs have clients heard of, and so many are trained for it. `data_memory_bytes` is how large data may be to be
-    held in memory. The child writes below `work_folder` and `checkpoint_folder`, and keeps in `cache_folder` what later
-    jobs can use.
+    held in memory. With a `preparation`, as JSON, `data` and `validation_data` are tables, until the child has put the
+    arrays in their place that it has made of them, and `test_data` beside these. The child writes below `work_folder`
+    and `checkpoint_folder`, and keeps in `cache_folder` what later jobs can use.
     """
 
     job: str
@@ -105,6 +106,8 @@ class Assignment:
     seconds_left: float | None
     data_memory_bytes: int
     keep_best_after: int | None
+    preparation: dict[str, Any] | None = None
+    test_data: StoredArrays | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +165,8 @@ class ExecutionChosen:
 class Finished:
     """The trained model lies in `work_folder`, ready to be published; these are its facts.
 
-    `epochs` is how many epochs were trained, `weights_epoch` the one whose weights these are.
+    `weights_epoch` is the epoch whose weights these are; `evaluation` is what the test rows say of them, if there are
+    any.
     """
 
     parameters: int
@@ -176,6 +180,7 @@ class Finished:
     max_difference: float | None
     libraries: dict[str, str]
     machine: str
+    evaluation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

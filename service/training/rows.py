@@ -137,10 +137,17 @@ class Stream:
         self._within = tf.range(self._rows_per_block, dtype=tf.int32)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
         self._coming: tuple[Any, int, Future[Block]] | None = None
+        self._present: tuple[Any, int, Block] | None = None
 
     def block(self, order: Array, number: int) -> Block:
-        """The block of that number, counted from 0, of an epoch in the order given."""
+        """The block of that number, counted from 0, of an epoch in the order given; the same again if it is present."""
+        present = self._present
+        if present is not None and present[0] is order and present[1] == number:
+            return present[2]
+        # The one before is let go of first, so that no more than two are in memory, and one that is being read.
+        self._present = present = None
         block = self._awaited(order, number)
+        self._present = (order, number, block)
         if (number + 1) * self._rows_per_block < len(order):
             self._coming = (order, number + 1, self._reader.submit(self._read, order, number + 1))
         return block

@@ -13,11 +13,15 @@ import numpy as np
 from service.config import Settings
 from service.registry.aliases import Aliases, Seen
 from service.registry.database import Database
+from tests.api.prepared import ROWS, SURVIVED, columns_of
+from tests.api.prepared import publish as publish_prepared
 from tests.api.served import LOG, PAIR, Published
 from tests.registry.conftest import NOON
 
 #: Two booleans.
 NOT = "not"
+#: Records, which it answers with labels.
+RECORDS = "records"
 LIMIT = 2_500_000
 JSON = {"Content-Type": "application/json"}
 PLAIN = b'{"instances": [[1.0, 2.5], [0, -1e-3]]}'
@@ -49,6 +53,7 @@ def publish(folder: Path, **settings: Any) -> Settings:
         published.logarithm(LOG)
     published.pair(PAIR)
     published.negation(NOT)
+    publish_prepared(published, RECORDS, SURVIVED)
     database = Database(published.settings.database)
     Aliases(database).put(LOG, "stable", 1, Seen(), NOON)
     database.close()
@@ -113,6 +118,20 @@ _TENSORS = {
     "null": _tensors(X | {"data": [1, 2, 3, None]}),
     "an unknown output": _tensors(X, outputs=[{"name": "q"}]),
 }
+
+#: Bodies of records that are wrong, or that come in another form than the plain one.
+_RECORDS = {
+    "columns": {"inputs": columns_of(ROWS)},
+    "another key besides": {"instances": ROWS, "signature_name": "serving_default"},
+    "lists": {"instances": [[1, 2, 3]]},
+    "no records": {"instances": []},
+    "a new category": {"instances": [ROWS[0] | {"sex": "?"}]},
+    "an unknown column": {"instances": [ROWS[0] | {"x": 1}]},
+    "a missing column": {"instances": [{"age": 1}]},
+    "tensors": {"instances": [{"numbers": [1, 2, 3], "categories": [1, 2]}]},
+}
+_NATIVE_RECORDS, _SERVING_RECORDS = f"/v1/models/{RECORDS}/predict", f"/v1/models/{RECORDS}:predict"
+_PLAIN_RECORDS = json.dumps({"instances": ROWS}).encode()
 
 CASES: dict[str, Case] = {
     "native, plain": Case(path=NATIVE, hot=True),
@@ -243,6 +262,35 @@ CASES: dict[str, Case] = {
     "infer, an unknown model": Case(path="/v2/models/nobody/infer", body=_tensors(X)),
     "infer, too large": Case(path=INFER, body=b" " * (LIMIT + 1)),
     "infer, GET": Case(path=INFER, method="GET", body=b"", headers={}),
+    "records": Case(path=_NATIVE_RECORDS, body=_PLAIN_RECORDS, hot=True),
+    "records, one": Case(path=_NATIVE_RECORDS, body=json.dumps({"instances": ROWS[:1]}).encode(), hot=True),
+    "records, a version": Case(path=f"/v1/models/{RECORDS}/versions/1/predict", body=_PLAIN_RECORDS, hot=True),
+    "records, packed": Case(
+        path=_NATIVE_RECORDS, body=_PLAIN_RECORDS, headers=JSON | {"Accept-Encoding": "gzip"}, hot=True
+    ),
+    "records, a large body": Case(path=_NATIVE_RECORDS, body=json.dumps({"instances": ROWS * 4000}).encode(), hot=True),
+    "records, NaN": Case(path=_NATIVE_RECORDS, body=_PLAIN_RECORDS.replace(b"22", b"NaN")),
+    "records, CSV accepted": Case(path=_NATIVE_RECORDS, body=_PLAIN_RECORDS, headers=JSON | {"Accept": "text/csv"}),
+    "records, serving": Case(path=_SERVING_RECORDS, body=_PLAIN_RECORDS, hot=True),
+    "records, serving, NaN": Case(path=_SERVING_RECORDS, body=_PLAIN_RECORDS.replace(b"22", b"NaN")),
+    "records, classified": Case(path=f"/v1/models/{RECORDS}:classify", body=json.dumps({"examples": ROWS}).encode()),
+    "records, as tensors": Case(
+        path=f"/v2/models/{RECORDS}/infer",
+        body=_tensors(
+            {"name": "numbers", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 0]},
+            {"name": "categories", "shape": [1, 2], "datatype": "INT32", "data": [1, 3]},
+            outputs=[{"name": "out", "parameters": {"classification": 1}}],
+        ),
+        hot=True,
+    ),
+    **{
+        f"records, {name}": Case(path=_NATIVE_RECORDS, body=json.dumps(body).encode())
+        for name, body in _RECORDS.items()
+    },
+    **{
+        f"records, serving, {name}": Case(path=_SERVING_RECORDS, body=json.dumps(body).encode())
+        for name, body in _RECORDS.items()
+    },
     **{f"native, {name}": Case(path=NATIVE, body=body) for name, body in _ROWS.items()},
     **{f"serving, {name}": Case(path=SERVING, body=body) for name, body in _ROWS.items()},
     **{f"infer, {name}": Case(path=INFER, body=body) for name, body in _TENSORS.items()},

@@ -1,6 +1,6 @@
 """A service with models whose ONNX files were written by hand, so that nothing has to be trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,21 @@ class Published:
         self, model: str, graph: Any, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]], **facts: Any
     ) -> Version:
         """Take a job of a model all the way to its version, whose network is `graph`."""
+
+        def write(path: Path) -> None:
+            save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+
+        return self.publish_file(model, write, inputs, outputs, **facts)
+
+    def publish_file(
+        self,
+        model: str,
+        write: Callable[[Path], None],
+        inputs: Sequence[dict[str, Any]],
+        outputs: Sequence[dict[str, Any]],
+        **facts: Any,
+    ) -> Version:
+        """Do the same for a network that `write` puts into a file."""
         database = Database(self.settings.database)
         Jobs(database).submit(NewJob(model=model, request=REQUEST, dataset=self._dataset.id), NOON)
         job = Claims(database).claim("here:sup_1", LEASE, NOON)
@@ -87,8 +102,7 @@ class Published:
         own = {"engine": "onnxruntime", "size_bytes": 1000, **facts}
         new = replace(a_version(job), inputs=list(inputs), outputs=list(outputs), **own)
         temp = self._files.new_folder()
-        model_file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-        save(model_file, temp / "model.onnx")
+        write(temp / "model.onnx")
         self._files.publish(temp, "versions", new.id)
         version = Claims(database).succeed(job.id, job.attempt, new, NOON)
         database.close()

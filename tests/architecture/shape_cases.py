@@ -238,4 +238,14 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "RandomTranslation": each_image({"height_factor": 0.1, "width_factor": [0.0, 0.2]}),
     "RandomContrast": each_image({"factor": 0.1}),
     "RandomBrightness": each_image({"factor": [-0.1, 0.1]}),
+    "CategoryEncoding": [
+        ({"num_tokens": 4}, (3,)),
+        ({"num_tokens": 4}, (None,)),
+        ({"num_tokens": 2}, (5,)),
+        ({"num_tokens": 4, "output_mode": "count"}, (5,)),
+        ({"num_tokens": 4, "output_mode": "one_hot"}, (1,)),
+        ({"num_tokens": 4, "output_mode": "one_hot"}, (3,)),
+        ({"num_tokens": 4, "output_mode": "one_hot"}, (2, 1)),
+        ({"num_tokens": 4, "output_mode": "one_hot"}, (None, 3)),
+    ],
 }

@@ -35,6 +35,7 @@ REQUIRED = {
     "num_heads": 2,
     "num_key_value_heads": 1,
     "num_query_heads": 2,
+    "num_tokens": 3,
     "output_dim": 3,
     "output_shape": [4],
     "pool_size": 2,

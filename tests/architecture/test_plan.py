@@ -163,6 +163,20 @@ def test_an_embedding_refuses_other_values(low: float, high: float, integral: bo
     assert words in faults_of(EMBEDDING, array(7, low=low, high=high, integral=integral))[pointer]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "integral", "pointer", "words"),
+    [
+        (0, 0.5, False, "/architecture/layers/0", "no whole numbers"),
+        (0, 5, True, "/architecture/layers/0/num_tokens", "Make num_tokens at least 6"),
+    ],
+)
+def test_categories_are_counted_from_0(low: float, high: float, integral: bool, pointer: str, words: str) -> None:
+    """CategoryEncoding refuses numbers for which it has no place."""
+    encoding = network(("CategoryEncoding", {"num_tokens": 5}))
+    assert planned(encoding, [array(7, high=4, integral=True)]).output_shapes == {"a": (5,)}
+    assert words in faults_of(encoding, array(7, low=low, high=high, integral=integral))[pointer]
+
+
 def test_a_normalization_stands_before_all_weights() -> None:
     """Behind weightless layers and other Normalizations it can learn from the data."""
     layers = (("Normalization", {}), ("Flatten", {}), ("Normalization", {}), ("Dense", {"units": 1}))

@@ -38,6 +38,7 @@ def run(found: list[Block], address: str, folder: Path) -> list[str]:
     script = script.replace(ADDRESS, address).replace(".venv/bin/python", sys.executable)
     script = script.replace(".venv/bin/pip", f"{sys.executable} -m pip --disable-pip-version-check")
     script = script.replace("constraints.txt", str(ROOT / "constraints.txt"))
+    script = script.replace("examples/", f"{ROOT / 'examples'}/")
     ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=280, check=True)
     return [part.strip("\n") for part in ended.stdout.split(_MARK)[:-1]]
 

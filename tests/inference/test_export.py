@@ -54,6 +54,14 @@ def test_masked_embedding_converts(tmp_path: Path) -> None:
     assert onnx.load(tmp_path / "model.onnx").graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT32
 
 
+@pytest.mark.parametrize(("mode", "size"), [("multi_hot", 8), ("count", 8), ("one_hot", 1), ("one_hot", 3)])
+def test_categories_convert_exactly(mode: str, size: int, tmp_path: Path) -> None:
+    """Ones, zeros and counts are Keras's own; a number from `num_tokens` on counts for nothing."""
+    encoding = layers.CategoryEncoding(5, output_mode=mode)
+    result = exported(sequential((size,), encoding, layers.Flatten(), dtype="int32"), tmp_path)
+    assert (result.engine, result.max_difference) == ("onnxruntime", 0)
+
+
 def test_attention_converts(tmp_path: Path) -> None:
     """Attention between two inputs converts."""
     query, value = keras.Input((4, 5), name="query"), keras.Input((3, 5), name="value")

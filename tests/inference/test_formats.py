@@ -22,6 +22,15 @@ LAYERS: dict[str, tuple[list[dict[str, Any]], tuple[int | None, ...]]] = {
     "bidirectional": ([layer("Masking"), layer("Bidirectional", layer=layer("LSTM", units=3))], (6, 3)),
     "convolution": ([layer("Conv2DTranspose", filters=2, kernel_size=3, strides=2), layer("Flatten")], (4, 4, 2)),
     "unfixed": ([layer("GRU", units=3, return_sequences=True)], (None, 3)),
+    "categories": (
+        [
+            layer("Input", dtype="int32"),
+            layer("CategoryEncoding", num_tokens=12),
+            layer("CategoryEncoding", num_tokens=2, output_mode="count"),
+            layer("Dense", units=3),
+        ],
+        (7,),
+    ),
     "words": (
         [layer("Embedding", input_dim=12, output_dim=3, mask_zero=True), layer("LSTM", units=3)],
         (7,),

@@ -45,7 +45,7 @@ def takes_a_mask(type_name: str) -> bool:
 def sequence_arguments(type_name: str) -> dict[str, Any] | None:
     """The arguments of the first case that is fed with one sequence of numbers and does not look up words."""
     for arguments, *shapes in CASES[type_name]:
-        words = type_name == "Embedding" or arguments.get("layer", {}).get("type") == "Embedding"
+        words = type_name in ("Embedding", "CategoryEncoding") or arguments.get("layer", {}).get("type") == "Embedding"
         if len(shapes) == 1 and len(shapes[0]) == 2 and not words:
             return dict(arguments)
     return None

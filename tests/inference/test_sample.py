@@ -52,9 +52,14 @@ def test_rows_are_made_up_of_the_right_shapes_and_types() -> None:
     np.testing.assert_array_equal(rows["x"], again["x"])
 
 
-def test_words_that_are_made_up_are_known() -> None:
+@pytest.mark.parametrize(
+    "looking_up",
+    [{"type": "Embedding", "input_dim": 5, "output_dim": 2}, {"type": "CategoryEncoding", "num_tokens": 5}],
+    ids=lambda one: one["type"],
+)
+def test_words_that_are_made_up_are_known(looking_up: dict[str, Any]) -> None:
     """Where a network looks words up, rows hold numbers that the smallest vocabulary has, whatever their type."""
-    layers = [{"type": "Embedding", "input_dim": 5, "output_dim": 2}]
+    layers = [looking_up]
     given = signature(TensorSpec(name="x", shape=(9,), dtype="float32"))
     rows = sample.make_up(read_canonical({"layers": layers}), given)["x"]
     assert sorted(set(rows.ravel().tolist())) == [0, 1, 2, 3, 4]

@@ -20,6 +20,7 @@ STACKS: dict[str, tuple[tuple[int | None, ...], list[Any]]] = {
     "dense": ((4,), [lambda: layers.Dense(3, activation="gelu"), lambda: layers.Dense(2, use_bias=False)]),
     "convolution": ((6, 6, 3), [lambda: layers.Conv2D(4, 3), layers.BatchNormalization, layers.Flatten]),
     "normalization": ((6,), [lambda: layers.Normalization(mean=1.0, variance=2.0), lambda: layers.Dense(2)]),
+    "categories": ((6,), [lambda: layers.ReLU(), lambda: layers.CategoryEncoding(3), lambda: layers.Dense(2)]),
     "gru": ((6, 3), [layers.Masking, lambda: layers.GRU(4, dropout=0.5)]),
     "attention": ((None, 4), [layers.LayerNormalization, layers.GlobalAveragePooling1D, lambda: layers.Dense(2)]),
 }

@@ -236,6 +236,20 @@ def test_classifications_are_the_largest_values(classes: int, texts: list[str], 
         assert (tensor["data"], parts) == (texts, [])
 
 
+def test_classes_have_names_where_these_are_known() -> None:
+    """Of those places that have one; as bytes in UTF-8."""
+    labels = {"c": ("æ", "b:c")}
+    for binary in (False, True):
+        asked = [{"name": "c", "parameters": {"classification": 3, "binary_data": binary}}]
+        wanted = read_outputs(asked, False, Signature(inputs=(), outputs=(CLASSES,)), labels)
+        ((tensor,), parts) = write_outputs({"c": np.array([[0.25, 0.5, 0.75]], np.float32)}, wanted)
+        texts = ["0.75:2", "0.5:1:b:c", "0.25:0:æ"]
+        if binary:
+            assert parts == [b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts)]
+        else:
+            assert tensor["data"] == texts
+
+
 def test_classifications_of_any_shape_and_type() -> None:
     """A row is taken as a flat one; whole numbers are compared as such, and a batch may be empty."""
     spec = TensorSpec(name="c", shape=(2, 2), dtype="int32")

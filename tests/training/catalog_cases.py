@@ -65,7 +65,7 @@ def branches(cases: Sequence[tuple[str, dict[str, Any], list[Shape]]], **changes
 
 
 def _takes_indexes(type_name: str, arguments: dict[str, Any]) -> bool:
-    return type_name == "Embedding" or arguments.get("layer", {}).get("type") == "Embedding"
+    return {type_name, arguments.get("layer", {}).get("type")} & {"Embedding", "CategoryEncoding"} != set()
 
 
 def _feed(index: int, shape: Shape, indexes: bool, inputs: dict[str, Shape]) -> str:

@@ -120,7 +120,7 @@ def bring(path: Path, folder: Path, limits: Limits | None = None) -> Imported:
 
 
 def _looks_up(type_name: str, arguments: dict[str, Any]) -> bool:
-    return type_name == "Embedding" or arguments.get("layer", {}).get("type") == "Embedding"
+    return {type_name, arguments.get("layer", {}).get("type")} & {"Embedding", "CategoryEncoding"} != set()
 
 
 def _raw(value: Any) -> Any:

@@ -14,6 +14,9 @@ from service.registry.datasets import Datasets
 from service.registry.migrate import upgrade
 from service.registry.stores import DatasetStore
 from service.training.evaluations import Evaluations, Question
+from service.training.given_data import GivenData
+from service.training.uploads import Uploads
+from tests.training.errands_here import ErrandsHere
 
 VERSION_ID = "ver_" + "0" * 26
 
@@ -35,6 +38,7 @@ class Version:
     outputs: list[Any] = field(default_factory=lambda: [spec("out", 3)])
     compile: Any = field(default_factory=lambda: compiled(out="SparseCategoricalCrossentropy"))
     architecture: Any = None
+    preparation: Any = None
 
 
 class Child:
@@ -76,7 +80,9 @@ def room(tmp_path: Path) -> Iterator[Room]:
     upgrade(url)
     database, files, child = Database(url), FileStore(tmp_path), Child()
     datasets = Datasets(database)
-    evaluations = Evaluations(datasets, DatasetStore(files, datasets), files, child)  # type: ignore[arg-type]
+    store = DatasetStore(files, datasets)
+    given = GivenData(files, datasets, store, Uploads(files, datasets, store, ErrandsHere()))
+    evaluations = Evaluations(given, files, child)  # type: ignore[arg-type]
     yield Room(evaluations, child, tmp_path)
     database.close()
     assert list((tmp_path / "incoming").iterdir()) == []

@@ -20,10 +20,14 @@ from service.registry.migrate import upgrade
 from service.registry.models import Models, NewVersion, Version
 from service.registry.stores import DatasetStore
 from service.registry.tables import Status
+from service.training.given_data import GivenData
 from service.training.initial import Initial
+from service.training.preparations import Preparations
 from service.training.request import request_sha256
 from service.training.submission import Submission, Submissions
+from service.training.uploads import Uploads
 from tests.registry.conftest import a_version
+from tests.training.errands_here import ErrandsHere
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GOOD = Submission(
@@ -47,6 +51,7 @@ class Room:
     store: DatasetStore
     folder: Path
     claims: Claims
+    uploads: Uploads
 
     def trained(self, submission: Submission) -> Version:
         """The version that a submission's training would make."""
@@ -70,10 +75,13 @@ def room(tmp_path: Path) -> Iterator[Room]:
     upgrade(url)
     database = Database(url)
     jobs, datasets = Jobs(database), Datasets(database)
-    store = DatasetStore(FileStore(tmp_path), datasets)
+    files, errands = FileStore(tmp_path), ErrandsHere()
+    store = DatasetStore(files, datasets)
+    uploads = Uploads(files, datasets, store, errands)
+    given = GivenData(files, datasets, store, uploads)
     limits = Limits(max_parameters=10_000, max_memory_bytes=2**20)
-    submissions = Submissions(jobs, datasets, Models(database), store, limits, cores=2)
-    yield Room(submissions, jobs, datasets, store, tmp_path, Claims(database))
+    submissions = Submissions(jobs, Models(database), store, given, Preparations(errands), limits, cores=2)
+    yield Room(submissions, jobs, datasets, store, tmp_path, Claims(database), uploads)
     database.close()
 
 
@@ -315,3 +323,113 @@ def test_a_wrapped_layer_is_compared_too(room: Room) -> None:
     room.trained(base)
     with pytest.raises(Invalid, match="its use_bias is False, there True"):
         room.submissions.submit(replace(base, architecture=wrapped(False), initial=START), NOON)
+
+
+RECORDS = [
+    {"age": 20 + 7 * n % 31, "town": "Cork" if n % 3 else "Bergen", "rescued": "yes" if n % 2 else "no"}
+    for n in range(40)
+]
+TABLE = replace(GOOD, data={"records": RECORDS}, target="rescued", compile={"loss": "binary_crossentropy"})
+
+
+def test_a_table_is_prepared(room: Room) -> None:
+    """Its features are fitted on the training rows, and their layers stand in front of the client's."""
+    job = room.submissions.submit(replace(TABLE, split={"validation": 0.25, "test": 0.25}), NOON)
+    preparation = job.request["preparation"]
+    assert preparation["rows"] == [20, 10, 10]
+    assert [feature["column"] for feature in preparation["features"]] == ["age", "town"]
+    assert job.request["architecture"] == GOOD.architecture
+    assert {layer["type"] for layer in job.request["network"]["layers"]} > {"Normalization", "CategoryEncoding"}
+    assert job.request["fitting"]["held_out"]
+    assert room.datasets.get(job.dataset).is_table
+
+
+def test_the_same_table_and_seed_are_the_same_request(room: Room) -> None:
+    """Whoever is to know whether two versions were made alike compares hashes."""
+    jobs = [room.submissions.submit(replace(TABLE, seed=seed), NOON) for seed in (1, 1, 2)]
+    hashes = [request_sha256(job.request) for job in jobs]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_auto_is_written_out(room: Room) -> None:
+    """What was chosen is a request that makes the same job."""
+    checked = room.submissions.dry_run(replace(TABLE, architecture="auto", compile=None, fit={"epochs": 3}, seed=4))
+    body = checked.body
+    assert body["fit"]["epochs"] == 3
+    assert body["compile"]["loss"] == "binary_crossentropy"
+    assert body["split"] == {"validation": 0.2, "test": 0.0, "by": "stratified"}
+    assert checked.wording.notes
+    again = room.submissions.dry_run(replace(TABLE, **body))
+    assert again.architecture == checked.architecture
+    assert again.compilation == checked.compilation
+    assert again.prepared is not None
+    assert checked.prepared is not None
+    assert again.prepared.preparation == checked.prepared.preparation
+    assert again.fitting == checked.fitting
+
+
+def test_auto_for_arrays(room: Room) -> None:
+    """The kind of each array is told by its shape and values."""
+    checked = room.submissions.dry_run(replace(GOOD, architecture="auto", compile=None))
+    assert checked.compilation.to_json()["loss"]
+    with pytest.raises(Invalid) as caught:
+        room.submissions.dry_run(replace(GOOD, architecture="auto", compile=None, data=None))
+    assert faults(caught.value) == {"/architecture"}
+
+
+def test_a_validation_split_of_a_table_takes_its_last_rows(room: Room) -> None:
+    """As Keras does; with a split it contradicts."""
+    job = room.submissions.submit(replace(TABLE, fit={"validation_split": 0.25}), NOON)
+    assert job.request["preparation"]["split"]["by"] == "order"
+    assert job.request["preparation"]["rows"] == [30, 10, 0]
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(TABLE, fit={"validation_split": 0.25}, split={"test": 0.1}), NOON)
+    assert faults(caught.value) == {"/fit/validation_split"}
+
+
+def test_class_weights_by_labels(room: Room) -> None:
+    """They become those of the labels' numbers."""
+    job = room.submissions.submit(replace(TABLE, fit={"class_weight": {"yes": 3}}), NOON)
+    assert job.request["fitting"]["class_weight"] == {"1": 3.0}
+
+
+def test_faults_of_a_table_come_with_all_others(room: Room) -> None:
+    """Those of the request for features, and those of compile and fit; nothing is stored."""
+    wrong = replace(
+        TABLE, target="rescue", features={"aeg": "log", "town": "log"}, split={"test": 2}, fit={"epochs": 0}, compile={}
+    )
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(wrong, NOON)
+    assert {"/target", "/features/aeg", "/features/town", "/split/test"} <= faults(caught.value)
+    assert room.is_empty()
+
+
+def test_a_network_that_does_not_fit_its_table_is_refused_where_the_client_wrote_it(room: Room) -> None:
+    """Pointers go by the client's own layers, whatever stands in front of them."""
+    layers = [{"type": "Dense", "units": 3}, {"type": "Conv2D", "filters": 2, "kernel_size": 3}]
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(TABLE, architecture={"layers": layers}), NOON)
+    assert "/architecture/layers/1" in faults(caught.value)
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(TABLE, architecture={"layers": [{"type": "Dense", "unit": 3}]}), NOON)
+    assert all(pointer.startswith("/architecture/layers/0") for pointer in faults(caught.value))
+
+
+def test_arrays_have_no_features(room: Room) -> None:
+    """Who speaks of columns is told how to have some."""
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(GOOD, target="y", split={"test": 0.1}), NOON)
+    assert faults(caught.value) == {"/target", "/split"}
+
+
+def test_another_table_validates(room: Room) -> None:
+    """It has the same columns, or is refused."""
+    with room.uploads.records(RECORDS[:10], "/data") as draft:
+        other = room.store.keep(draft, NOON)
+    job = room.submissions.submit(replace(TABLE, fit={"validation_data": other.id}), NOON)
+    assert job.validation_dataset == other.id
+    with room.uploads.records([{"age": 3, "rescued": "yes"}], "/data") as draft:
+        other = room.store.keep(draft, NOON)
+    with pytest.raises(Invalid) as caught:
+        room.submissions.submit(replace(TABLE, fit={"validation_data": other.id}), NOON)
+    assert all(pointer.startswith("/fit/validation_data") for pointer in faults(caught.value))

@@ -33,11 +33,15 @@ from service.training import run as run_module
 from service.training import supervisor as supervisor_module
 from service.training.doorbell import ring
 from service.training.errands import Errands
+from service.training.given_data import GivenData
 from service.training.initial import Initial
+from service.training.preparations import Preparations
 from service.training.submission import Submission, Submissions
 from service.training.supervisor import Supervisor
+from service.training.uploads import Uploads
 from tests.training import children
 from tests.training.children import Play, StagedZygote
+from tests.training.errands_here import ErrandsHere
 
 GOOD = Submission(
     model="m",
@@ -66,8 +70,10 @@ class Stage:
 
     def submit(self, **change: Any) -> Job:
         datasets = Datasets(self.database)
+        store, errands = DatasetStore(self.files, datasets), ErrandsHere()
+        given = GivenData(self.files, datasets, store, Uploads(self.files, datasets, store, errands))
         submissions = Submissions(
-            self.jobs, datasets, Models(self.database), DatasetStore(self.files, datasets), Limits(), cores=4
+            self.jobs, Models(self.database), store, given, Preparations(errands), Limits(), cores=4
         )
         return submissions.submit(replace(GOOD, **change), now())
 

@@ -2,7 +2,7 @@
 
 from service.architecture.network import Layer, Shape
 from service.architecture.shapes.convolution import AXES
-from service.architecture.shapes.rule import LayerShape, Rule, ShapeError, expect_axes, same, show
+from service.architecture.shapes.rule import LayerShape, Rule, ShapeError, expect_axes, known, same, show
 
 
 def _image(layer: Layer, shape: Shape) -> LayerShape:
@@ -27,10 +27,27 @@ def _rescaling(layer: Layer, shape: Shape) -> LayerShape:
     return same(layer, shape)
 
 
+def _category_encoding(layer: Layer, shape: Shape) -> LayerShape:
+    mode, tokens = layer.arguments["output_mode"], layer.arguments["num_tokens"]
+    if mode == "one_hot" and shape:
+        # Keras drops a last axis of one number, and asks for its size to do so.
+        kept = shape[:-1] if known(layer, shape, -1, "number of categories a sample") == 1 else shape
+        return LayerShape(output_shape=(*kept, tokens))
+    if len(shape) != 1:
+        # Of more axes, Keras plans a shape that it then does not compute.
+        raise ShapeError(
+            f"CategoryEncoding with the output_mode {mode!r} got samples of shape {show(shape)}; it expects a list of "
+            'numbers, (categories,): put a Reshape or a Flatten before it, or take output_mode "one_hot".',
+            "output_mode",
+        )
+    return LayerShape(output_shape=(tokens,))
+
+
 RULES: dict[str, Rule] = {
     "Rescaling": _rescaling,
     "Resizing": _resized_image,
     "CenterCrop": _resized_image,
+    "CategoryEncoding": _category_encoding,
     **dict.fromkeys(
         ("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness"),
         _image,

@@ -7,7 +7,9 @@ metadata is a FlatBuffer, which PyArrow has verified; of it, this reads what `Me
 import struct
 
 _HEADER_TYPE, _HEADER = 1, 2
-_RECORD_BATCH = 3
+_DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
+#: Where a dictionary's message has its RecordBatch.
+_DATA = 1
 _BUFFERS, _COMPRESSION = 2, 3
 #: An offset and a length, eight bytes each.
 _BUFFER_BYTES = 16
@@ -23,7 +25,11 @@ def unpacked_bytes(metadata: bytes, body: memoryview) -> int:
         message = _Table(metadata, struct.unpack_from("<I", metadata)[0])
         kind = message.field(_HEADER_TYPE)
         header = message.table(_HEADER)
-        if kind is None or metadata[kind] != _RECORD_BATCH or header is None or header.field(_COMPRESSION) is None:
+        if kind is not None and metadata[kind] == _DICTIONARY_BATCH and header is not None:
+            header = header.table(_DATA)
+        elif kind is None or metadata[kind] != _RECORD_BATCH:
+            header = None
+        if header is None or header.field(_COMPRESSION) is None:
             return 0
         return sum(_unpacked(body, *buffer) for buffer in header.pairs(_BUFFERS))
     except (struct.error, IndexError) as error:

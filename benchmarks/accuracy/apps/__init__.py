@@ -1,0 +1,1 @@
+"""Programs that run in the environments of peers, and import nothing of kerasd."""
