@@ -285,7 +285,7 @@ LARGE_COLUMNS = [f"c{number}" for number in range(20)]
 
 
 def write_large(path: Path, size: int) -> int:
-    """Write a CSV file of at least so many bytes, and return how many rows it has; their sum says what their label is."""
+    """Write a CSV file of at least so many bytes, and return its number of rows; the sum of a row says its label."""
     draw, rows = np.random.default_rng(0), 0
     with path.open("wb") as file:
         while file.tell() < size:
