@@ -81,20 +81,18 @@ def check_kinds(kinds: Mapping[str, Any], types: Mapping[str, Type]) -> dict[str
 def guess_kinds(
     folder: Path, types: Mapping[str, Type], given: Mapping[str, Kind], names: Set[str] = frozenset()
 ) -> dict[str, Guess]:
-    """The kinds of all columns; those in `given` are the client's, and those in `names` hold names."""
-    texts = [name for name, stored in types.items() if stored == "string" and name not in {*given, *names}]
-    guessed = _guess_texts(folder, texts) if texts else {}
-    guesses = {}
+    """The kinds of all columns: those in `given` are the client's, even where another would be guessed.
+
+    Columns in `names` hold names.
+    """
+    texts = [name for name, stored in types.items() if stored == "string" and name not in names]
+    guesses = _guess_texts(folder, texts) if texts else {}
+    for name in names:
+        guesses[name] = Guess(kind=Kind.CATEGORY, reason="Its values are names of files, folders or sequences.")
     for name, stored in types.items():
-        if name in given:
-            guesses[name] = Guess(kind=given[name], reason="The client said so.")
-        elif name in names:
-            guesses[name] = Guess(kind=Kind.CATEGORY, reason="Its values are names of files, folders or sequences.")
-        elif name in guessed:
-            guesses[name] = guessed[name]
-        else:
-            guesses[name] = Guess(kind=ALLOWED[stored][0], reason=f"It is stored as {stored}.")
-    return guesses
+        guesses.setdefault(name, Guess(kind=ALLOWED[stored][0], reason=f"It is stored as {stored}."))
+    said = {name: Guess(kind=kind, reason="The client said so.") for name, kind in given.items()}
+    return {name: guesses[name] if given.get(name) in (None, guesses[name].kind) else said[name] for name in types}
 
 
 def _guess_texts(folder: Path, names: list[str]) -> dict[str, Guess]:
