@@ -32,8 +32,6 @@ _MAX_TOKENS: Final = {"bag": 1_000, "tokens": 10_000}
 #: How many words of a text enter: what so many of the texts have, up to so many.
 _WORDS: Final[Mapping[str, tuple[float, int]]] = {"bag": (1.0, 512), "tokens": (0.95, 256)}
 _MAX_STEPS: Final = 512
-#: Of numbers whose spread is smaller than this part of them, float32 tells few apart.
-_FINEST: Final = 1e-6
 
 
 @dataclass(slots=True)
@@ -83,11 +81,6 @@ def _number(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | 
         return None
     fill = _filler(fitter, asked, survey, median)
     center, spread = _center_and_spread(asked.way, survey)
-    if asked.way in ("standardize", "min_max") and 0 < spread < _FINEST * abs(center):
-        fitter.notes.append(
-            f"The values of {asked.column.name!r} lie at {center:g} within {spread:.3g}, and as float32 few of them "
-            f"differ. Subtract {center:g} from them before they are sent."
-        )
     return prepared.Number(
         **fitter.own(asked.column),
         scale=asked.way,  # type: ignore[arg-type]  # The ways of this fitter are the scales.
