@@ -383,8 +383,8 @@ class Intake:
 
 
 def escape(token: str) -> str:
-    """One token of a JSON Pointer, as RFC 6901 escapes it."""
-    return token.replace("~", "~0").replace("/", "~1")
+    """One token of a JSON Pointer, as RFC 6901 escapes it; half a character, which JSON can hold, becomes `?`."""
+    return token.replace("~", "~0").replace("/", "~1").encode(errors="replace").decode()
 
 
 def _extremes(chunk: np.ndarray[Any, Any]) -> tuple[float | int, float | int]:

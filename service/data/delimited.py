@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 from service.data.array_writer import FaultList
 from service.data.column_checks import check_rows, finite
@@ -39,6 +39,8 @@ MAX_ROW_BYTES: Final = 2**24
 _HEAD_BYTES: Final = 2**20
 _SAMPLES: Final = 8
 _SAMPLE_BYTES: Final = 2**17
+#: After how many rows of another width the rest is not looked at: each costs some microseconds.
+_MOST_RAGGED: Final = 10_000
 #: How many rows the choice of a delimiter goes by.
 _CHOICE_ROWS: Final = 20
 _CHOICE_BYTES: Final = 2**16
@@ -218,7 +220,7 @@ class _Reading:
 
     def _skip(self, _: Any) -> str:
         self._ragged += 1
-        return "skip"
+        return "skip" if self._ragged < _MOST_RAGGED else "error"
 
     def _converted(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, list[Any]]]:
         """Each batch with its columns as values, which threads make of one while the next is read."""
@@ -251,6 +253,8 @@ class _Reading:
 
     def _stumble(self, folder: Path, reason: str) -> bool:
         """Go on after PyArrow has given up: with longer blocks if a row was too long, else with an error."""
+        if self._ragged >= _MOST_RAGGED:
+            self._tell(self._ragged, "The rows after these were not looked at.")
         is_long = "straddling" in reason or "out of sync" in reason
         if is_long and self._block_bytes < MAX_ROW_BYTES:
             self._block_bytes = MAX_ROW_BYTES
@@ -265,16 +269,24 @@ class _Reading:
         """Raise Invalid with what is wrong in the rows; infinite numbers are wrong where a column is of numbers."""
         wrong = self._ragged + (self._infinite if fits else 0)
         if wrong or rows.has_nul:
-            faults = FaultList()
-            for fault in islice(self._faults(), FaultList.LIMIT):
-                faults.add(fault.pointer, fault.detail)
-            faults.count_more(max(0, wrong - len(faults)))
-            faults.raise_if_any()
-            raise _refusal("The rows cannot be split into cells as the header says; a quote may be wrong. Correct it.")
+            self._tell(wrong)
         if self._last is not None and rows.end != b'"' and "\n" in (self._last.column(-1)[-1].as_py() or ""):
             raise _refusal(
                 "The last value has several lines, and its quote is not closed. Close it, or remove the quote."
             )
+
+    def _tell(self, count: int, last: str | None = None) -> NoReturn:
+        """Raise Invalid with the first faults, which are looked for one by one; `count` is how many are known of."""
+        faults = FaultList()
+        for fault in islice(self._faults(), FaultList.LIMIT):
+            faults.add(fault.pointer, fault.detail)
+        faults.count_more(max(0, count - len(faults)))
+        try:
+            faults.raise_if_any()
+        except Invalid as error:
+            more = [] if last is None else [Fault(pointer="", detail=last)]
+            raise Invalid(error.detail, [*error.faults, *more]) from None
+        raise _refusal("The rows cannot be split into cells as the header says; a quote may be wrong. Correct it.")
 
     def _faults(self) -> Iterator[Fault]:
         # The module's own limit of a cell is lower than what a row may have here.

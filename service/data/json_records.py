@@ -104,7 +104,7 @@ class _Rows:
             self._columns = {name: [record.get(name) for record in records] for name in self.names}
 
     def values(self, name: str) -> Sequence[Any]:
-        return self._columns.get(name) or [None] * self.count
+        return self._columns[name]
 
     def add(self, index: int, name: str | None, came: str, expected: str) -> None:
         row = self.first + index
@@ -142,9 +142,9 @@ def _write(
             count += rows.count
             fits = not _learn(rows, columns) and fits
             if fits and not len(faults):
-                values = [_values(rows, column) for column in columns.values()]
+                batch = _batch(rows, columns, schema)
                 if not len(faults):
-                    writer.write(pa.RecordBatch.from_arrays(values, schema=schema))
+                    writer.write(batch)
     for fault in name_faults(list(columns)):
         faults.add(fault.pointer, fault.detail)
     faults.raise_if_any()
@@ -161,11 +161,18 @@ def _sliced(blocks: Iterator[Block], columns: dict[str, _Column], faults: FaultL
     for block in blocks:
         done = 0
         while done < len(block.records):
-            size = max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // max(1, len(columns))))
+            size = _size(block.records[done : done + _BLOCK_ROWS], len(columns))
             numbers = None if block.lines is None else block.lines[done : done + size]
             yield _Rows(block.records[done : done + size], first + done, numbers, faults)
             done += size
         first += len(block.records)
+
+
+def _size(records: list[Any], known: int) -> int:
+    """How many of these records make a slice, so that its columns, those that are new as well, have few cells."""
+    shapes = set(map(tuple, (record for record in records if isinstance(record, dict))))
+    names = len(set(chain.from_iterable(shapes)))
+    return max(1, min(len(records), _BLOCK_CELLS // max(1, known + names)))
 
 
 def _learn(rows: _Rows, columns: dict[str, _Column]) -> bool:
@@ -176,8 +183,8 @@ def _learn(rows: _Rows, columns: dict[str, _Column]) -> bool:
         detail = f"The records have more than {MAX_COLUMNS} different keys, the most allowed. Use fewer."
         raise Invalid("The records have too many columns.", [Fault(pointer="", detail=detail)])
     new = bool(unknown)
-    for column in columns.values():
-        new = _learn_column(rows, column) or new
+    for name in rows.names:
+        new = _learn_column(rows, columns[name]) or new
     return new
 
 
@@ -263,6 +270,16 @@ def _fault_mixed(rows: _Rows, column: _Column, scalars: set[type]) -> None:
     expected = "lists and other values came in this column. Send one kind of them."
     for kind in scalars or {list}:
         _fault_each(rows, column, kind, expected)
+
+
+def _batch(rows: _Rows, columns: dict[str, _Column], schema: pa.Schema) -> pa.RecordBatch:
+    """The rows as they are stored; what none of them has is made once for each type."""
+    import pyarrow as pa
+
+    known = set(rows.names)
+    missing = {kind: pa.nulls(rows.count, kind) for kind in set(schema.types)} if len(known) < len(columns) else {}
+    values = [_values(rows, columns[field.name]) if field.name in known else missing[field.type] for field in schema]
+    return pa.RecordBatch.from_arrays(values, schema=schema)
 
 
 def _values(rows: _Rows, column: _Column) -> pa.Array:

@@ -20,7 +20,7 @@ from service.errors import Fault, Invalid, MalformedRequest
 MAX_RECORD_BYTES: Final = 2**24
 _BLOCK_BYTES: Final = 2**20
 #: How many places a list is tried to be cut at, before more of it is read.
-_TRIES: Final = 32
+_TRIES: Final = 8
 _BOM: Final = b"\xef\xbb\xbf"
 _OPENING: Final = re.compile(rb'\s*(?P<object>\{\s*"records"\s*:\s*)?\[\s*')
 _UNFINISHED: Final = "unexpected end of data"
@@ -76,14 +76,8 @@ def elements(path: Path, limit_bytes: int) -> Iterator[Block]:
         yield from _List(file, rest, opening.end(), closing=closing).blocks()
 
 
-def holds_records(path: Path, limit_bytes: int) -> bool:
-    """Whether a JSON file begins as one whose records `elements` gives."""
-    with opened(path, limit_bytes) as file:
-        return begins_as_list(file.read(_BLOCK_BYTES))
-
-
 def begins_as_list(head: bytes) -> bool:
-    """Whether a file with these first bytes is one."""
+    """Whether a file with these first bytes is one whose records `elements` gives."""
     return _OPENING.match(head.removeprefix(_BOM)) is not None
 
 
@@ -114,7 +108,7 @@ class _List:
         self._count = 0
 
     def blocks(self) -> Iterator[Block]:
-        more = self._rest
+        more, wanted = self._rest, _BLOCK_BYTES
         while more:
             records, cut = self._cut()
             if cut == len(self._rest):
@@ -122,9 +116,12 @@ class _List:
             if records:
                 yield self._given(records)
                 self._drop(cut)
+                wanted = _BLOCK_BYTES
             elif len(self._rest) > MAX_RECORD_BYTES:
                 raise _too_long(f"Record {self._count + 1}, or what is in it,")
-            more = self._file.read(_BLOCK_BYTES)
+            else:
+                wanted = max(_BLOCK_BYTES, min(len(self._rest), MAX_RECORD_BYTES + 1 - len(self._rest)))
+            more = self._file.read(wanted)
             self._rest += more
         yield self._given(self._last())
 

@@ -31,6 +31,7 @@ FILENAME: Final = "table.arrow"
 MAX_BATCH_ROWS: Final = 65_536
 MAX_BATCH_BYTES: Final = 2**24
 MAX_COLUMNS: Final = 4_096
+_NAMES: Final = {b"kind": b"category"}
 
 
 class Kind(StrEnum):
@@ -156,6 +157,21 @@ def stored_types(folder: Path) -> dict[str, Type]:
 
     with pa.memory_map(str(folder / FILENAME)) as file:
         return {field.name: type_of(field.type) for field in pa.ipc.open_file(file).schema}
+
+
+def name_field(name: str, kind: pa.DataType) -> pa.Field:
+    """A column whose values are names, even where all of them are numbers: the reader of the table knows that."""
+    import pyarrow as pa
+
+    return pa.field(name, kind, metadata=_NAMES)
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """The columns of a stored table that were made by `name_field`."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(folder / FILENAME)) as file:
+        return frozenset(field.name for field in pa.ipc.open_file(file).schema if field.metadata == _NAMES)
 
 
 def type_of(arrow: pa.DataType) -> Type:

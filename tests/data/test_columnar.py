@@ -1,6 +1,7 @@
 """Parquet and Arrow files as tables: columns are cast to what is stored, or told by name and cell."""
 
 import decimal
+import gzip
 import io
 from collections.abc import Callable
 from contextlib import suppress
@@ -258,10 +259,16 @@ def test_files_that_are_cut_are_told(tmp_path: Path, form: Written, size: int) -
         take(tmp_path, form[0], body)
 
 
+@pytest.mark.parametrize("size", [0, 5, 2**16, 2**31 - 1, 2**32 - 1])
+def test_a_footer_that_lies_is_told(tmp_path: Path, size: int) -> None:
+    """Its size stands at the end of a Parquet file."""
+    body = parquet(TABLE)
+    with pytest.raises(MalformedRequest, match="cannot be read"):
+        take(tmp_path, read_parquet, body[:-8] + size.to_bytes(4, "little") + b"PAR1")
+
+
 def test_encrypted_and_packed_files_are_told(tmp_path: Path) -> None:
     """With the reason."""
-    import gzip
-
     with pytest.raises(MalformedRequest, match="is packed"):
         take(tmp_path, read_parquet, gzip.compress(parquet(TABLE)))
     body = parquet(TABLE)

@@ -114,6 +114,8 @@ def test_ragged_rows_are_all_told(tmp_path: Path) -> None:
     assert "1 cells came in row 2 (line 4 of the file); the header names 2" in faults[0].detail
     assert "3 cells came in row 3 (line 5 of the file)" in faults[1].detail
     assert faults[-1].detail == "... and 11 more"
+    faults = faults_of(tmp_path, read_csv_table, "a,b\n" + "1\n" * 1_000_000)
+    assert [fault.detail for fault in faults[20:]] == ["... and 9980 more", "The rows after these were not looked at."]
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.data.array_writer import ReadOptions
 from service.data.json_records import read_json_lines, read_json_records
-from service.data.json_stream import MAX_RECORD_BYTES, holds_records
+from service.data.json_stream import MAX_RECORD_BYTES
 from service.data.table import stored_types
 from service.data.table_readers import Reader
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
@@ -155,6 +155,13 @@ def test_names_and_numbers_of_columns_are_checked(tmp_path: Path, form: Written)
         assert "no rows" in told([])
 
 
+def test_many_keys_that_are_seldom_there_take_little_at_a_time(tmp_path: Path) -> None:
+    """Rows of one key each, of which there are hundreds, are read in short slices."""
+    body = as_lines([{f"k{number % 500}": number} for number in range(4000)])
+    read = take(tmp_path, read_json_lines, body)
+    assert (len(read), read[-1]["k499"], read[0]["k499"]) == (4000, 3999, None)
+
+
 def test_twenty_faults_are_told_and_the_rest_counted(tmp_path: Path) -> None:
     """Also over blocks."""
     faults = faults_of(tmp_path, read_json_lines, as_lines([{"c": {}}] * 30_000))
@@ -234,16 +241,6 @@ def test_what_is_too_much_is_refused(tmp_path: Path) -> None:
         take(tmp_path, read_json_lines, body, limits=ReadOptions(max_rows=999))
     with pytest.raises(TooLarge, match="unpacks to more"):
         take(tmp_path, read_json_lines, gzip.compress(body.encode()), limits=ReadOptions(max_bytes=8500))
-
-
-@pytest.mark.parametrize(
-    ("body", "answer"),
-    [('[{"a":1}]', True), (' {\n"records" : [', True), ('{"x": [[1]]}', False), ("1", False), ("", False)],
-)
-def test_a_file_of_records_is_told_by_its_beginning(tmp_path: Path, body: str, answer: bool) -> None:
-    """So that the arrays of x and y are read as such."""
-    (tmp_path / "body").write_text(body)
-    assert holds_records(tmp_path / "body", 1000) is answer
 
 
 RECORDS = st.lists(

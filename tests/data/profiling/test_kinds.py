@@ -25,6 +25,8 @@ def kind_of(folder: Path, texts: list[str | None]) -> Kind:
         (["7"] * 95 + ["seven"] * 5, Kind.NUMERIC),
         (["7"] * 94 + ["seven"] * 6, Kind.CATEGORY),
         (["01067", "10115", "80331"], Kind.CATEGORY),
+        (["01067"] + ["10115"] * 99, Kind.CATEGORY),
+        (["01067"] + ["10115"] * 100, Kind.NUMERIC),
         (["0", "0.5", "10"], Kind.NUMERIC),
         (["2024-01-31", "2024-02-29T10:00Z", None], Kind.DATE),
         (["2024-01-31"] * 95 + ["soon"] * 5, Kind.DATE),
