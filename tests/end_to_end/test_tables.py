@@ -295,3 +295,31 @@ def write_large(path: Path, size: int) -> int:
             pa.csv.write_csv(table, file, pa.csv.WriteOptions(include_header=rows == 0))
             rows += len(numbers)
     return rows
+
+
+def test_a_version_is_evaluated_on_raw_records(service: Service) -> None:
+    """On a table of the same columns, with the labels' names; a label that training never saw is told with its row."""
+    trained = upload(service, *FORMS["csv"])
+    body = {"model": "judged", "dataset": trained["id"], "target": TARGET, "architecture": "auto", "seed": 2}
+    service.train(**body, fit={"epochs": 2})
+    fresh = upload(service, "text/csv", as_csv(passengers(120, seed=7)))
+    answer = service.post("/v1/models/judged/evaluate", {"dataset": fresh["id"]})
+    assert answer.status_code == 200, answer.text
+    (report,) = answer.json()["reports"].values()
+    assert (answer.json()["rows"], report["labels"]) == (120, ["no", "yes"])
+    odd = [person | {TARGET: "perhaps"} if number == 3 else person for number, person in enumerate(PEOPLE[:10])]
+    refused = service.post("/v1/models/judged/evaluate", {"data": {"records": odd}})
+    assert refused.status_code == 422, refused.text
+    assert "perhaps" in refused.text
+    assert "/3/" in refused.json()["errors"][0]["pointer"] or "row 4" in refused.text
+    lacking = service.post("/v1/models/judged/evaluate", {"data": {"records": [{"sex": "male", TARGET: "no"}]}})
+    assert lacking.status_code == 422, lacking.text
+
+
+def test_a_profile_counts_the_classes_of_a_target(service: Service) -> None:
+    """And says where they are far from even."""
+    dataset = upload(service, *FORMS["csv"])
+    target = service.get(f"/v1/datasets/{dataset['id']}/profile", params={"target": TARGET}).json()["target"]
+    counts = {one["value"]: one["count"] for one in target["classes"]}
+    assert counts == {label: sum(person[TARGET] == label for person in PEOPLE) for label in ("no", "yes")}
+    assert service.get(f"/v1/datasets/{dataset['id']}/profile", params={"target": "nose"}).status_code == 422
