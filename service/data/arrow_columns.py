@@ -76,14 +76,23 @@ def stored_values(values: pa.Array, column: ArrowColumn, first: int, faults: Fau
 
 
 def decoded_bytes(values: pa.Array) -> int:
-    """How much memory a column takes once its dictionary is gone; 0 where it has none."""
+    """How much memory a column takes once its dictionaries are gone; 0 where it has none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not isinstance(values, pa.DictionaryArray) or not _is_bytes(values.type.value_type):
+    if isinstance(values, pa.StructArray):
+        return sum(decoded_bytes(pc.struct_field(values, [place])) for place in range(values.type.num_fields))
+    if _is_list(values.type):
+        return decoded_bytes(values.flatten())
+    if not isinstance(values, pa.DictionaryArray) or not is_bytes(values.type.value_type):
         return 0
     sizes = pc.binary_length(values.dictionary).cast(pa.int64()).take(values.indices)
     return pc.sum(sizes).as_py() or 0
+
+
+def is_bytes(arrow: pa.DataType) -> bool:
+    """Whether this is of texts, or of bytes that may be images."""
+    return _is_string(arrow) or _is_binary(arrow)
 
 
 def _stored(arrow: pa.DataType) -> Type | None:
@@ -108,7 +117,7 @@ def _stored(arrow: pa.DataType) -> Type | None:
 def _stored_list(arrow: pa.DataType) -> Type | None:
     from pyarrow import types
 
-    inner = arrow.value_type
+    inner = _plain(arrow.value_type)
     if _is_string(inner):
         return "string"
     if _is_list(inner):
@@ -172,10 +181,6 @@ def _is_binary(arrow: pa.DataType) -> bool:
     return bool(types.is_binary(arrow) or types.is_large_binary(arrow) or types.is_binary_view(arrow))
 
 
-def _is_bytes(arrow: pa.DataType) -> bool:
-    return _is_string(arrow) or _is_binary(arrow)
-
-
 def _is_list(arrow: pa.DataType) -> bool:
     from pyarrow import types
 
@@ -233,7 +238,7 @@ def _images(values: pa.Array, name: str, first: int, faults: FaultList) -> pa.Ar
     import pyarrow.compute as pc
 
     if pa.types.is_struct(values.type):
-        paths, values = pc.struct_field(values, "path"), pc.struct_field(values, "bytes")
+        paths, values = pc.struct_field(values, "path"), pc.struct_field(values, "bytes").cast(pa.binary())
         alone = pc.and_(pc.is_null(values), pc.is_valid(paths))
         said = "The path of an image without its bytes"
         values = _without(values, alone, name, first, faults, said, "Put the image's file into the column.")

@@ -7,13 +7,13 @@ validated in full before a value is touched.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from service.data.array_writer import FaultList
-from service.data.arrow_columns import ArrowColumn, arrow_column, channels_of, decoded_bytes, stored_values
+from service.data.arrow_columns import ArrowColumn, arrow_column, channels_of, decoded_bytes, is_bytes, stored_values
 from service.data.arrow_messages import unpacked_bytes
 from service.data.column_checks import check_rows, name_faults
 from service.data.packed import is_packed
@@ -64,30 +64,53 @@ class _Source(Protocol):
 
 
 class _ParquetSource:
+    """A file's dictionaries can make gigabytes of a few kilobytes, so that no batch has more rows than that allows.
+
+    `_texts` are the columns of bytes, whose longest repeated value each row group is asked for; `_nested` are those
+    within others, which are read with their dictionaries. What the footer says of single columns is not asked for:
+    PyArrow ends the process where that is damaged.
+    """
+
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._opened(2**16) as file:
             self.schema = file.schema_arrow
             self._columns = max(1, file.metadata.num_columns)
+            leaves = [file.metadata.schema.column(place) for place in range(file.metadata.num_columns)]
+        names = [field.name for field in self.schema if is_bytes(field.type)]
+        paths = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        self._texts = [path for path in paths if path in names]
+        self._nested = [path for path in paths if path not in names]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with self._opened(min(2**20, max(2**12, _BUFFER_BYTES // self._columns))) as file:
+        buffer_bytes = min(2**20, max(2**12, _BUFFER_BYTES // self._columns))
+        with self._opened(buffer_bytes, self._nested) as file, self._opened(2**12, self._texts) as probe:
             row_bytes = 1.0
             for number in range(file.num_row_groups):
                 group = file.metadata.row_group(number)
-                # What a group says of its size counts nothing for values that a dictionary repeats; those before tell.
                 row_bytes = max(row_bytes, group.total_byte_size / max(1, group.num_rows))
-                rows = int(max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // row_bytes)))
+                most = min(MAX_BATCH_BYTES / row_bytes, _DECODED_BYTES / max(1, self._longest(probe, number)))
+                rows = int(max(1, min(MAX_BATCH_ROWS, most)))
                 for batch in file.iter_batches(batch_size=rows, row_groups=[number]):
                     row_bytes = max(row_bytes, batch.nbytes / max(1, batch.num_rows))
                     yield batch
 
-    def _opened(self, buffer_bytes: int) -> Any:
+    def _longest(self, probe: Any, number: int) -> int:
+        """How many bytes a row of a group can have at most of what dictionaries repeat: its first row brings them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        first = next(probe.iter_batches(batch_size=1, row_groups=[number], columns=self._texts), None)
+        found = () if first is None else (one for one in first.columns if isinstance(one, pa.DictionaryArray))
+        return sum(pc.max(pc.binary_length(one.dictionary)).as_py() or 0 for one in found)
+
+    def _opened(self, buffer_bytes: int, dictionaries: Sequence[str] = ()) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         return pq.ParquetFile(
             pa.OSFile(str(self._path)),
+            read_dictionary=list(dictionaries),
             buffer_size=buffer_bytes,
             pre_buffer=False,
             thrift_string_size_limit=_FOOTER_STRING,
@@ -212,9 +235,12 @@ def _decodable(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     half = batch.num_rows // 2
-    if half and sum(map(decoded_bytes, batch.columns)) > _DECODED_BYTES:
+    size = sum(map(decoded_bytes, batch.columns))
+    if half and size > _DECODED_BYTES:
         yield from _parts(batch.slice(0, half))
         yield from _parts(batch.slice(half))
+    elif size > MAX_UNPACKED_BYTES:
+        raise TooLarge(f"A row has more than {MAX_UNPACKED_BYTES} bytes, the most allowed. Shorten its lists or texts.")
     elif batch.num_rows:
         yield batch
 

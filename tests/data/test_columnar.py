@@ -85,6 +85,7 @@ CASTS: list[tuple[pa.Array, str, list[Any]]] = [
     (pa.array([None, [], [[1, 2], [3, 4]]]), "sequence", [None, [], [[1.0, 2.0], [3.0, 4.0]]]),
     (pa.array([[[1.5, 2]], None], pa.list_(pa.list_(pa.float32(), 2))), "sequence", [[[1.5, 2.0]], None]),
     (pa.array([["a", "b"], [], None]), "string", ["a;b", "", None]),
+    (pa.array([["a"] * 9, None, ["b"]] * 9), "string", ["a;a;a;a;a;a;a;a;a", None, "b"] * 9),
 ]
 
 
@@ -220,6 +221,24 @@ def test_a_dictionary_of_large_texts_is_taken_apart_in_parts(tmp_path: Path, for
     (tmp_path / "body").write_bytes(form[1](pa.table({"c": column})))
     with pytest.raises(TooLarge):
         take(tmp_path, form[0], form[1](pa.table({"c": column})), limits=ReadOptions(max_bytes=2**27))
+
+
+@pytest.mark.parametrize("nesting", ["text", "list", "image"])
+def test_a_parquet_file_that_repeats_large_values_is_taken_apart_in_parts(tmp_path: Path, nesting: str) -> None:
+    """A few kilobytes of it stand for gigabytes, whatever its schema says; they do not fill the memory."""
+    places = pa.array(np.zeros(4_000, np.int32))
+    if nesting == "image":
+        files = pa.DictionaryArray.from_arrays(places, pa.array([PNG + bytes(100_000)]))
+        paths = pa.DictionaryArray.from_arrays(places, pa.array(["a.png"]))
+        column = pa.StructArray.from_arrays([files, paths], names=["bytes", "path"])
+    else:
+        column = pa.DictionaryArray.from_arrays(places, pa.array(["x" * 100_000]))
+    if nesting == "list":
+        column = pa.ListArray.from_arrays(pa.array(range(4_001), pa.int32()), column)
+    body = parquet(pa.table({"c": column}), store_schema=False)
+    assert len(body) < 20_000
+    with pytest.raises(TooLarge):
+        take(tmp_path, read_parquet, body, limits=ReadOptions(max_bytes=2**28))
 
 
 def test_a_bomb_in_a_batch_is_refused(tmp_path: Path) -> None:
