@@ -11,7 +11,7 @@ from service.api.hang_up import client_is_gone
 from service.api.multipart import FORM, Form
 from service.api.operation import Answer, Operation, operation
 from service.data.profiling.target import target_view
-from service.data.readers import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.table_readers import NULLS, TableOptions
 from service.errors import (
     Conflict,

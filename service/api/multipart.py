@@ -8,7 +8,7 @@ from typing import Final
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Event, Field, File, MultipartDecoder, NeedData, State
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.npy_parts import FilePart
 from service.data.streams import Readable
 from service.errors import Fault, MalformedRequest, TooLarge

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.image_labels import Labels, labels_among, read_labels
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of, name_field

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from service.data.array_writer import FaultList, escape
 from service.data.arrow_columns import ArrowColumn, stored_values
 from service.data.column_checks import check_rows, name_faults
+from service.data.fault_list import FaultList, escape
 from service.data.json_stream import Block, elements, lines
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions

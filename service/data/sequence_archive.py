@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from service.data.array_writer import MAX_ROW_VALUES, FaultList
+from service.data.array_writer import MAX_ROW_VALUES
 from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
 from service.data.delimited import delimiter_of
+from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of, name_field, sequence_array
 from service.data.table_readers import TableOptions

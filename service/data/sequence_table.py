@@ -18,7 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from service.data.array_writer import MAX_ROW_VALUES, FaultList, escape
+from service.data.array_writer import MAX_ROW_VALUES
+from service.data.fault_list import FaultList, escape
 from service.data.sequence_parts import Roles, distribute
 from service.data.sequence_rows import Shape, rows_of
 from service.data.sequence_sort import Gaps, Part, sort_part

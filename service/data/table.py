@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.errors import TooLarge
 
 if TYPE_CHECKING:

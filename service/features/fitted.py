@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.parsing import date_of
 from service.data.table import ColumnFacts, Kind
 from service.errors import Fault

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.table import Kind
 from service.features.columns import Codes
 from service.features.dates import PARTS, date_part

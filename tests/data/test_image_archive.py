@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from service.data.array_writer import ReadOptions
 from service.data.image_archive import read_image_archive, wrong_image
 from service.data.profile import profile_table
+from service.data.read_options import ReadOptions
 from service.data.table import Kind, batches, stored_types
 from service.data.table_readers import TableOptions, table_sha256
 from service.errors import Fault, Invalid, KerasdError, MalformedRequest, TooLarge

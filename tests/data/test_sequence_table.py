@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
 from service.data.profile import profile_table
+from service.data.read_options import ReadOptions
 from service.data.sequence_table import Grouping, group_sequences
 from service.data.table import TableWriter, batches, stored_types
 from service.data.table_readers import TableOptions, table_sha256

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.table import (
     MAX_BATCH_ROWS,
     TYPES,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.architecture.graph import read_architecture
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.errors import Fault, Invalid
 from service.features.columns import of_records
 from service.features.encode import encode_inputs

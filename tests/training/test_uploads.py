@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.data.npy_parts import FilePart
-from service.data.readers import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.store import FileStore
 from service.data.table import Kind
 from service.data.table_readers import TableOptions

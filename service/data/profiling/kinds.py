@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.parsing import dates_of, numbers_of
 from service.data.profiling.bounds import Bounds, slices
 from service.data.profiling.cells import cells_of, filled
