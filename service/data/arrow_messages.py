@@ -1,10 +1,12 @@
-"""How much memory a message of Arrow's stream format takes once unpacked, read from its own metadata.
+"""The messages of Arrow's stream format, and how much memory each takes once unpacked, by its own metadata.
 
 A buffer may be packed, behind its length as it was, and PyArrow makes room for that length before it unpacks. The
 metadata is a FlatBuffer, which PyArrow has verified; of it, this reads what `Message.fbs` calls a RecordBatch.
 """
 
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 _HEADER_TYPE, _HEADER = 1, 2
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
@@ -14,6 +16,20 @@ _BUFFERS, _COMPRESSION = 2, 3
 #: An offset and a length, eight bytes each.
 _BUFFER_BYTES = 16
 _LENGTH_BYTES = 8
+
+
+def messages(stream: Any) -> Iterator[Any]:
+    """Each message of a stream; raises what PyArrow raises of a damaged one."""
+    from pyarrow import ipc
+
+    reader = ipc.MessageReader.open_stream(stream)
+    # The reader raises StopIteration from a method of its own, which a `for` cannot use.
+    while True:
+        try:
+            message = reader.read_next_message()
+        except StopIteration:
+            return
+        yield message
 
 
 def unpacked_bytes(metadata: bytes, body: memoryview) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from service.data.arrow_columns import ArrowColumn, arrow_column, channels_of, decoded_bytes, is_bytes, stored_values
-from service.data.arrow_messages import unpacked_bytes
+from service.data.arrow_messages import messages, unpacked_bytes
 from service.data.column_checks import check_rows, name_faults
 from service.data.fault_list import FaultList
 from service.data.packed import is_packed
@@ -148,10 +148,8 @@ class _ArrowSource:
 
     def _check_messages(self, limit_bytes: int) -> None:
         """Refuse what would take too much memory, before it is unpacked."""
-        from pyarrow import ipc
-
         total = 0
-        for message in _messages(ipc.MessageReader.open_stream(self._content)):
+        for message in messages(self._content):
             size = unpacked_bytes(message.metadata.to_pybytes(), memoryview(message.body or b""))
             total += size
             if size > MAX_UNPACKED_BYTES:
@@ -161,16 +159,6 @@ class _ArrowSource:
                 )
             if total > limit_bytes:
                 raise TooLarge(f"The file unpacks to more than {limit_bytes} bytes, the most allowed. Send less.")
-
-
-def _messages(reader: Any) -> Iterator[Any]:
-    # The reader raises StopIteration from a method of its own, which a `for` cannot use.
-    while True:
-        try:
-            message = reader.read_next_message()
-        except StopIteration:
-            return
-        yield message
 
 
 def _write(source: _Source, folder: Path, options: TableOptions) -> None:

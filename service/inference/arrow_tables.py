@@ -4,13 +4,13 @@ PyArrow trusts what a stream says of itself. So the schema is read first, then t
 batch is validated in full before a value is touched. Its memory comes from the system's allocator, which gives it back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from service.data.array_writer import MAX_RANK
-from service.data.arrow_messages import unpacked_bytes
+from service.data.arrow_messages import messages, unpacked_bytes
 from service.data.csv_table import MAX_COLUMNS
 from service.data.fault_list import escape
 from service.errors import Fault, Invalid, MalformedRequest, TooLarge
@@ -172,25 +172,13 @@ def _is_list(kind: Any) -> bool:
 
 def _check_messages(buffer: Any, limit_bytes: int) -> None:
     """Refuse what would take more memory than the limit, before it is unpacked."""
-    from pyarrow import ipc
-
     total = 0
-    for count, message in enumerate(_messages(ipc.MessageReader.open_stream(buffer))):
+    for count, message in enumerate(messages(buffer)):
         total += unpacked_bytes(message.metadata.to_pybytes(), memoryview(message.body or b""))
         if total > limit_bytes:
             raise TooLarge(f"The table takes more than {limit_bytes} bytes once unpacked, the most allowed. Send less.")
         if count > MAX_BATCHES:
             raise TooLarge(f"More than {MAX_BATCHES} record batches came. Send fewer and larger ones.")
-
-
-def _messages(reader: Any) -> Iterator[Any]:
-    # The reader raises StopIteration from a method of its own, which a `for` cannot use.
-    while True:
-        try:
-            message = reader.read_next_message()
-        except StopIteration:
-            return
-        yield message
 
 
 def _column(column: Any, name: str) -> Array:
