@@ -90,7 +90,9 @@ def measure_one(contest: Contest, learner: Learner, case: Case, rows: Rows, seed
         scores.absences[case.name, learner.name] = f"failed: {error}"
         print(error, file=sys.stderr)
     else:
-        scores.add(case.name, learner.name, score(case, answers, [rows.labels[place] for place in test]))
+        reached = score(case, answers, [rows.labels[place] for place in test])
+        print(f"{reached:.4f}", file=sys.stderr)
+        scores.add(case.name, learner.name, reached)
 
 
 def split(case: Case, rows: Rows, seed: int) -> tuple[list[int], list[int]]:

@@ -132,8 +132,9 @@ class WebProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete or self._upgrading:
             return
-        # As uvicorn does, but for how much is read ahead of the application: a large body comes in fewer pieces.
-        cycle.body += body
+        # As uvicorn does, but for how much is read ahead of the application: a large body comes in fewer pieces. One
+        # that it waits for is not copied.
+        cycle.body = cycle.body + body if cycle.body else body  # type: ignore[assignment]
         if len(cycle.body) > READ_AHEAD_BYTES:
             self.flow.pause_reading()
         cycle.message_event.set()

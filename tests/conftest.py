@@ -1,9 +1,13 @@
-"""What holds for all tests: TensorFlow has one thread, as results are compared to the bit, and others run beside."""
+"""What holds for all tests: TensorFlow has one thread, as results are compared to the bit, and others run beside.
+
+An example that hypothesis draws may take as long as it takes: nothing depends on the machine's speed.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 #: Sums of three or more gradients add up in the order in which threads come, in Keras's `fit` too.
 ONE_THREAD = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
@@ -12,6 +16,8 @@ ONE_THREAD = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 LONGEST = ("training/test_parity.py", "end_to_end/test_chaos.py")
 
 os.environ.update(ONE_THREAD)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,6 +38,7 @@ KERAS = (
     "service/inference/conversion.py",
     "service/inference/export.py",
     "service/inference/formats.py",
+    "service/inference/operations.py",
     "service/inference/template.py",
     "service/inference/tensorflow_child.py",
     *(

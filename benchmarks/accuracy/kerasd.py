@@ -19,6 +19,8 @@ from benchmarks.peers.kerasd import TERMINAL, checked, is_ready
 from benchmarks.peers.servers import free_port, running
 
 JOB_SECONDS: Final = 1800.0
+#: The sets whose labels are written in digits.
+DIGITS: Final = ("digits", "images")
 #: Test rows in one request.
 ROWS_A_REQUEST: Final = 100
 
@@ -76,8 +78,8 @@ class Client:
 
 
 def submission(case: Case, model: str, dataset: str, seed: int) -> dict[str, Any]:
-    """Everything but the target is left to kerasd; that numbers are classes is the one thing that it is told."""
-    target = {"column": case.target, "as": "classes"} if case.name == "digits" else case.target
+    """Everything but the target is left to kerasd; that digits are classes, and no quantity, is all that it is told."""
+    target = {"column": case.target, "as": "classes"} if case.name in DIGITS else case.target
     return {"model": model, "dataset": dataset, "target": target, "architecture": "auto", "seed": seed}
 
 

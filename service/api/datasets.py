@@ -10,7 +10,8 @@ from flask import Blueprint, request, url_for
 from service.api.hang_up import client_is_gone
 from service.api.multipart import FORM, Form
 from service.api.operation import Answer, Operation, operation
-from service.data.readers import ReadOptions
+from service.data.profiling.target import target_view
+from service.data.read_options import ReadOptions
 from service.data.table_readers import NULLS, TableOptions
 from service.errors import (
     Conflict,
@@ -112,10 +113,18 @@ def blueprint(
         return store.first_rows(dataset_id, query["limit"])
 
     @routes.get("/<dataset_id>/profile")
-    @operation(Operation(summary="Look at a table's profile", answer=schema.Profile, raises=(NotFound,)))
-    def get_dataset_profile(dataset_id: str) -> dict[str, Any]:
-        """What is in each column, and what is odd about it."""
-        return datasets.profile(dataset_id)
+    @operation(
+        Operation(
+            summary="Look at a table's profile",
+            answer=schema.Profile,
+            query=schema.ProfileQuery,
+            raises=(NotFound, Invalid),
+        )
+    )
+    def get_dataset_profile(dataset_id: str, query: dict[str, Any]) -> dict[str, Any]:
+        """What is in each column, and what is odd about it; with a `target`, how its classes are balanced too."""
+        profile, target = datasets.profile(dataset_id), query["target"]
+        return profile if target is None else {**profile, "target": target_view(profile, target)}
 
     @routes.get("/<dataset_id>/schema")
     @operation(Operation(summary="Look at what a table's columns mean", answer=schema.TableSchema, raises=(NotFound,)))

@@ -4,7 +4,6 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -13,8 +12,10 @@ import numpy as np
 
 from service.data.arrays import ArrayFacts, Part
 from service.data.content_digest import ContentDigest, head_line
+from service.data.fault_list import FaultList, escape
+from service.data.read_options import ReadOptions
 from service.data.store import HEADER_BYTES, npy_header, stored_chunks
-from service.errors import Fault, Invalid, TooLarge
+from service.errors import TooLarge
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
@@ -26,50 +27,6 @@ EXACT_LIMIT: Final = 2**53
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 _INT64_MAX: Final = int(np.iinfo(np.int64).max)
 _BEYOND_FLOAT32: Final = "values are kept as float32, up to 3.4e38. Scale them."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
-    """What a client chose (`target`: the columns that become y) and what the server allows."""
-
-    target: tuple[str, ...] = ()
-    max_rows: int = 100_000_000
-    max_bytes: int = 2**34
-
-
-class FaultList:
-    """Faults in the order found; it keeps the first `LIMIT` and counts the rest."""
-
-    LIMIT: Final = 20
-
-    def __init__(self) -> None:
-        self._kept: list[Fault] = []
-        self._more = 0
-
-    def add(self, pointer: str, detail: str) -> None:
-        if len(self._kept) < self.LIMIT:
-            self._kept.append(Fault(pointer=pointer, detail=detail))
-        else:
-            self._more += 1
-
-    @property
-    def full(self) -> bool:
-        """Whether further faults are only counted, so that nobody need describe them."""
-        return len(self._kept) >= self.LIMIT
-
-    def count_more(self, number: int) -> None:
-        """Count faults without describing them."""
-        self._more += number
-
-    def __len__(self) -> int:
-        return len(self._kept) + self._more
-
-    def raise_if_any(self) -> None:
-        """Raise Invalid with everything that was found."""
-        if not self._kept:
-            return
-        rest = [Fault(pointer="", detail=f"... and {self._more} more")] if self._more else []
-        raise Invalid(f"Faults in the data: {len(self)}. Mend what `errors` lists and send again.", self._kept + rest)
 
 
 class ArrayWriter:
@@ -380,11 +337,6 @@ class Intake:
         if len(self.writers) >= MAX_ARRAYS:
             return f"More than {MAX_ARRAYS} arrays came; that is the most one data set can have. Join some."
         return None
-
-
-def escape(token: str) -> str:
-    """One token of a JSON Pointer, as RFC 6901 escapes it."""
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 def _extremes(chunk: np.ndarray[Any, Any]) -> tuple[float | int, float | int]:

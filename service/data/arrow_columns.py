@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from service.data.array_writer import FaultList, escape
 from service.data.column_checks import add_infinite, finite, place_of
+from service.data.fault_list import FaultList, escape
 from service.data.table import Type, arrow_of
 from service.errors import Fault
 

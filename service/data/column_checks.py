@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.errors import Fault, Invalid
 
 if TYPE_CHECKING:

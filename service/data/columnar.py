@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from service.data.array_writer import FaultList
 from service.data.arrow_columns import ArrowColumn, arrow_column, channels_of, decoded_bytes, is_bytes, stored_values
 from service.data.arrow_messages import unpacked_bytes
 from service.data.column_checks import check_rows, name_faults
+from service.data.fault_list import FaultList
 from service.data.packed import is_packed
 from service.data.table import MAX_BATCH_BYTES, MAX_BATCH_ROWS, MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 import numpy as np
 
-from service.data.array_writer import escape
 from service.data.column_checks import name_faults
+from service.data.fault_list import escape
 from service.errors import Fault, Invalid, MalformedRequest
 
 MAX_COLUMNS: Final = 16_384

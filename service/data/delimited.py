@@ -20,9 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
-from service.data.array_writer import FaultList
 from service.data.column_checks import check_rows, finite
 from service.data.csv_table import block_bytes, cell_faults, not_utf8, read_names
+from service.data.fault_list import FaultList
 from service.data.packed import is_packed, opened
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions

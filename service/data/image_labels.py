@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from service.data.array_writer import FaultList, escape
 from service.data.delimited import read_csv_table, read_tsv_table
+from service.data.fault_list import FaultList, escape
 from service.data.json_records import read_json_lines
 from service.data.members import Member, content
 from service.data.table import batches

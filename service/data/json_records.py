@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from service.data.array_writer import FaultList, escape
 from service.data.arrow_columns import ArrowColumn, stored_values
 from service.data.column_checks import check_rows, name_faults
+from service.data.fault_list import FaultList, escape
 from service.data.json_stream import Block, elements, lines
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions
@@ -321,10 +321,14 @@ def _rounded(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """A value as the text that it is in JSON; several texts as one, with semicolons between."""
+    """A value as the text that it is in JSON, 1.0 as "1"; several texts as one, with semicolons between."""
     if value is None or isinstance(value, str):
         return value
-    return ";".join(value) if isinstance(value, list) else orjson.dumps(value).decode()
+    if isinstance(value, list):
+        return ";".join(value)
+    # The same number is the same category, however it was written.
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else orjson.dumps(value).decode()
 
 
 def _describe(value: Any) -> str:

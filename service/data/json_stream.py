@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from service.data.array_writer import FaultList
 from service.data.csv_table import not_utf8
+from service.data.fault_list import FaultList
 from service.data.packed import opened
 from service.errors import Fault, Invalid, MalformedRequest
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, Literal, TypeVar
 
 from service.data import archive
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.data.table import MAX_BATCH_BYTES, MAX_BATCH_ROWS
 from service.errors import Fault, Invalid, TooLarge
 

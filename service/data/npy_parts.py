@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from service.data.array_writer import FaultList, Intake, escape
+from service.data.array_writer import Intake
+from service.data.fault_list import FaultList, escape
 from service.data.npy_reader import part_and_name, take_array
 from service.data.streams import Stream
 

@@ -58,12 +58,9 @@ def numbers_of(texts: pa.StringArray) -> tuple[Floats, Mask]:
     try:
         numbers = _cast(texts, pa.float64())
     except pa.ArrowInvalid:
-        trimmed = pc.utf8_trim(texts, _SPACES)
-        formed = _only_formed(trimmed, _NUMBER)
-        try:
-            numbers = _cast(pc.utf8_ltrim(formed, "+"), pa.float64())
-        except pa.ArrowInvalid:
-            numbers = np.array([None if text is None else number_of(text) for text in formed.to_pylist()], np.float64)
+        # Arrow reads all that has the form of a number, but for a plus; what is too large becomes infinite.
+        formed = _only_formed(pc.utf8_trim(texts, _SPACES), _NUMBER)
+        numbers = _cast(pc.utf8_ltrim(formed, "+"), pa.float64())
     numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     return numbers, np.isnan(numbers) & _present(texts)
 

@@ -18,7 +18,7 @@ from service.data.profiling.column import Column
 from service.data.profiling.copies import RepeatedRows, joined, salts
 from service.data.profiling.findings import findings, limited
 from service.data.profiling.kinds import Guess, check_kinds, guess_kinds
-from service.data.table import ColumnFacts, Kind, batches, stored_types
+from service.data.table import ColumnFacts, Kind, batches, stored_names, stored_types
 from service.errors import Fault, Invalid
 
 _TARGETS: Final = ("target", "label", "labels", "class", "y", "outcome")
@@ -35,7 +35,7 @@ def profile_table(
     there, or a kind that it cannot have.
     """
     types = stored_types(folder)
-    guesses = guess_kinds(folder, types, check_kinds(kinds or {}, types))
+    guesses = guess_kinds(folder, types, check_kinds(kinds or {}, types), stored_names(folder))
     if target is not None and target not in types:
         detail = f"There is no column {target[:60]!r} to be the target. Name one of the table's columns."
         raise Invalid(detail, [Fault(pointer="/target", detail=detail)])

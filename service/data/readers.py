@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from service.data.array_writer import PARTS, Intake, ReadOptions
+from service.data.array_writer import PARTS, Intake
 from service.data.arrays import ArrayFacts, Part
 from service.data.content_digest import ContentDigest
 from service.data.csv_reader import read_csv
@@ -12,10 +12,9 @@ from service.data.json_reader import read_json
 from service.data.npy_header import MAGIC
 from service.data.npy_parts import FilePart, take_part
 from service.data.npz_reader import read_npz
+from service.data.read_options import ReadOptions
 from service.data.store import storage_full
 from service.errors import Fault, Invalid, UnsupportedMediaType
-
-__all__ = ["FORMATS", "ReadOptions", "format_of", "read", "read_value"]
 
 Format = Literal["json", "csv", "npz"]
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from service.data.array_writer import MAX_ROW_VALUES, FaultList
+from service.data.array_writer import MAX_ROW_VALUES
 from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
 from service.data.delimited import delimiter_of
+from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
-from service.data.table import TableWriter, arrow_of, sequence_array
+from service.data.table import TableWriter, arrow_of, name_field, sequence_array
 from service.data.table_readers import TableOptions
 from service.errors import Fault, KerasdError
 
@@ -146,8 +147,8 @@ def _write(
     import pyarrow as pa
 
     names = ("filename", "label") if with_labels else ("filename",)
-    kinds = [*((name, arrow_of("string")) for name in names), ("sequence", arrow_of("sequence", channels))]
-    schema = pa.schema(kinds)
+    fields = [name_field(name, arrow_of("string")) for name in names]
+    schema = pa.schema([*fields, pa.field("sequence", arrow_of("sequence", channels))])
     with TableWriter(folder, schema, options.limits) as writer:
         for rows in in_batches(sequences, lambda row: row.values.nbytes):
             writer.write(_batch(rows, schema, with_labels))

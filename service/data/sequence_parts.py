@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.data.table import FILENAME, Type, batches
 
 if TYPE_CHECKING:

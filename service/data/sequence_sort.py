@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.data.sequence_parts import MAX_PARTS, PART_BYTES, Files, Roles, in_python
 
 if TYPE_CHECKING:

@@ -18,11 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from service.data.array_writer import MAX_ROW_VALUES, FaultList, escape
+from service.data.array_writer import MAX_ROW_VALUES
+from service.data.fault_list import FaultList, escape
 from service.data.sequence_parts import Roles, distribute
 from service.data.sequence_rows import Shape, rows_of
 from service.data.sequence_sort import Gaps, Part, sort_part
-from service.data.table import FILENAME, TableWriter, Type, arrow_of, stored_types
+from service.data.table import FILENAME, TableWriter, Type, arrow_of, name_field, stored_types
 from service.data.table_readers import TableOptions
 from service.errors import TooLarge
 
@@ -188,10 +189,11 @@ def _short(parts: Sequence[Part], steps: int) -> int:
 def _schema(types: dict[str, Type], roles: Roles, shape: Shape) -> pa.Schema:
     import pyarrow as pa
 
-    fields = [(name, arrow_of(types[name])) for name in types if name in shape.kept]
+    fields = [pa.field(name, arrow_of(types[name])) for name in types if name in shape.kept]
+    fields = [name_field(one.name, one.type) if one.name == roles.identity else one for one in fields]
     if shape.window is not None and roles.time_type is not None:
-        fields += [(name, arrow_of(roles.time_type)) for name in (START, END)]
-    fields.append((VALUES, arrow_of("sequence", len(shape.channels))))
+        fields += [pa.field(name, arrow_of(roles.time_type)) for name in (START, END)]
+    fields.append(pa.field(VALUES, arrow_of("sequence", len(shape.channels))))
     if shape.horizon is not None:
-        fields.append((TARGET, arrow_of("sequence", len(shape.channels))))
+        fields.append(pa.field(TARGET, arrow_of("sequence", len(shape.channels))))
     return pa.schema(fields)

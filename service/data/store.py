@@ -24,7 +24,7 @@ from service.errors import NotFound, StorageFull, TooLarge
 Kind = Literal["datasets", "versions", "attempts", "checkpoints"]
 
 BLOCK_BYTES: Final = 2**20
-CHUNK_BYTES: Final = 2**22
+CHUNK_BYTES: Final = 2**20
 #: Every .npy file kept here starts with a header of this length, so that it can be written after the rows.
 HEADER_BYTES: Final = 256
 #: How the name of a folder ends that has left its place and is being removed.

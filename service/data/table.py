@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.errors import TooLarge
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ FILENAME: Final = "table.arrow"
 MAX_BATCH_ROWS: Final = 65_536
 MAX_BATCH_BYTES: Final = 2**24
 MAX_COLUMNS: Final = 4_096
+_NAMES: Final = {b"kind": b"category"}
 
 
 class Kind(StrEnum):
@@ -124,25 +124,16 @@ def batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.R
             yield batch if columns is None else batch.select(list(columns))
 
 
-def possible_kinds(stored: Type) -> tuple[Kind, ...]:
-    """What a column that is stored so can mean."""
-    if stored in ("image", "sequence"):
-        return (Kind(stored),)
-    if stored == "timestamp":
-        return (Kind.DATE, Kind.CATEGORY)
-    if stored == "string":
-        return (Kind.CATEGORY, Kind.TEXT, Kind.NUMERIC, Kind.DATE)
-    return (Kind.NUMERIC, Kind.CATEGORY)
-
-
 def first_records(folder: Path, limit: int) -> list[dict[str, Any]]:
     """The first `limit` rows as JSON has them: times in ISO 8601, images in Base64, missing values as null."""
     records: list[dict[str, Any]] = []
     for batch in batches(folder):
-        records += batch.slice(0, limit - len(records)).to_pylist()
+        first = batch.slice(0, limit - len(records))
+        columns = [_plain(column) for column in first.columns]
+        records += [dict(zip(first.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
         if len(records) >= limit:
             break
-    return [{name: _plain(value) for name, value in record.items()} for record in records]
+    return records
 
 
 def row_count(folder: Path) -> int:
@@ -156,6 +147,21 @@ def stored_types(folder: Path) -> dict[str, Type]:
 
     with pa.memory_map(str(folder / FILENAME)) as file:
         return {field.name: type_of(field.type) for field in pa.ipc.open_file(file).schema}
+
+
+def name_field(name: str, kind: pa.DataType) -> pa.Field:
+    """A column whose values are names, even where all of them are numbers: the reader of the table knows that."""
+    import pyarrow as pa
+
+    return pa.field(name, kind, metadata=_NAMES)
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """The columns of a stored table that were made by `name_field`."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(folder / FILENAME)) as file:
+        return frozenset(field.name for field in pa.ipc.open_file(file).schema if field.metadata == _NAMES)
 
 
 def type_of(arrow: pa.DataType) -> Type:
@@ -203,10 +209,18 @@ def sequence_array(steps: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=kind)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    return value.isoformat() if isinstance(value, datetime) else value
+def _plain(column: pa.Array) -> list[Any]:
+    """The values as JSON has them."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        # Python's own times end with the year 9999.
+        texts = np.datetime_as_string(column.to_numpy(zero_copy_only=False)).tolist()
+        return [None if text == "NaT" else text.removesuffix(".000000") for text in texts]
+    if pa.types.is_binary(column.type):
+        return [None if value is None else base64.b64encode(value).decode("ascii") for value in column.to_pylist()]
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.table import FILENAME
 
 #: Texts that stand for a value that is not there.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.data.parsing import dates_of, numbers_of
 from service.data.table import Kind, Type
 from service.features import preparation as prepared

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.features import preparation as prepared
 from service.features.columns import MISSING, REFUSED_IMAGE, Codes, Values
 from service.features.dates import date_part

@@ -114,7 +114,9 @@ def _bounds_of_numbers(feature: Feature, survey: Survey) -> Iterator[tuple[float
             moments = survey.logarithm if feature.scale == "log" else survey.moments
             ends = [float(moments.minimum[0]), float(moments.maximum[0])]
             if feature.fill is not None and survey.missing:
-                ends.append(_scaled(feature.fill) if feature.scale == "log" else feature.fill)
+                ends.append(_logarithm(feature.fill) if feature.scale == "log" else feature.fill)
+            if feature.early:
+                ends = [(end - feature.center) / (feature.spread or 1.0) for end in ends]
             yield min(ends), max(ends)
             if feature.indicator:
                 yield 0.0, 1.0
@@ -127,7 +129,7 @@ def _bounds_of_numbers(feature: Feature, survey: Survey) -> Iterator[tuple[float
                 yield min(ends), max(ends)
 
 
-def _scaled(value: float) -> float:
+def _logarithm(value: float) -> float:
     return math.copysign(math.log1p(abs(value)), value)
 
 

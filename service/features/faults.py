@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.table import ColumnFacts
 from service.errors import Fault
 from service.features.wording import listed, shown, similar

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.parsing import date_of
 from service.data.table import ColumnFacts, Kind
 from service.errors import Fault
@@ -32,8 +32,7 @@ _MAX_TOKENS: Final = {"bag": 1_000, "tokens": 10_000}
 #: How many words of a text enter: what so many of the texts have, up to so many.
 _WORDS: Final[Mapping[str, tuple[float, int]]] = {"bag": (1.0, 512), "tokens": (0.95, 256)}
 _MAX_STEPS: Final = 512
-#: Of numbers whose spread is smaller than this part of them, float32 tells few apart.
-_FINEST: Final = 1e-6
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(slots=True)
@@ -77,17 +76,12 @@ def _number(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | 
     if not np.isfinite(survey.largest):
         fitter.fault(asked, "has infinite values, which no network takes. Replace them, or leave it out.")
         return None
-    if asked.way != "log" and survey.largest > LARGEST:
-        detail = f'has values up to {survey.largest:.3g}, and up to {LARGEST:g} can enter as they are. Use "log".'
+    center, spread = _center_and_spread(asked.way, survey)
+    if not np.isfinite(spread) or (asked.way == "none" and survey.largest > _FLOAT32_MAX):
+        detail = f'has values up to {survey.largest:.3g}, which are too large to enter as they are. Use "log".'
         fitter.fault(asked, detail)
         return None
     fill = _filler(fitter, asked, survey, median)
-    center, spread = _center_and_spread(asked.way, survey)
-    if asked.way in ("standardize", "min_max") and 0 < spread < _FINEST * abs(center):
-        fitter.notes.append(
-            f"The values of {asked.column.name!r} lie at {center:g} within {spread:.3g}, and as float32 few of them "
-            f"differ. Subtract {center:g} from them before they are sent."
-        )
     return prepared.Number(
         **fitter.own(asked.column),
         scale=asked.way,  # type: ignore[arg-type]  # The ways of this fitter are the scales.
@@ -114,6 +108,9 @@ def _filler(fitter: Fitter, asked: FeatureRequest, survey: NumberSurvey, median:
     if missing == "error" and survey.missing:
         found = rows_listed([row + 1 for row in survey.missing_rows], survey.missing)
         detail = f'has no number in {found}, and its missing is "error". Fill them in, or send "missing": "median".'
+        fitter.fault(asked, detail, "missing")
+    if isinstance(missing, int | float) and asked.way != "log" and abs(missing) > _FLOAT32_MAX:
+        detail = f"is to be filled in, and its missing is {missing:g}, which is too large to enter. Send another."
         fitter.fault(asked, detail, "missing")
     named = {"mean": float(survey.moments.mean[0]), "median": median, "zero": 0.0, "error": None, None: None}
     return named[missing] if missing is None or isinstance(missing, str) else float(missing)

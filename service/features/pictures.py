@@ -8,8 +8,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from service.data.image_archive import MAX_SCANS
+
 #: A small file can declare a huge picture; more than these are not unpacked.
 MAX_PIXELS: Final = 50_000_000
+#: A progressive JPEG file can ask for as many passes over its pixels as it has scans.
+_JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
 _FORMATS: Final = ("PNG", "JPEG")
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -29,6 +33,8 @@ def pixels_of(content: bytes, height: int, width: int, channels: int) -> npt.NDA
 
     # Pillow's own bound is a warning, or twice as large an error; the one here comes before anything is unpacked.
     Image.MAX_IMAGE_PIXELS = None
+    if content.startswith(_JPEG) and content.count(_SCAN) > MAX_SCANS:
+        raise PictureError(f"a JPEG image of more than {MAX_SCANS} scans came. Save it as a plain one.")
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             _check_size(image.size)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.table import ColumnFacts, Kind
 from service.errors import Fault
 from service.features.faults import MEND_KIND, check_keys, near, unknown_column, whole, within

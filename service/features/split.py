@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.parsing import date_of
 from service.data.table import Kind, Type, batches, row_count, stored_types
 from service.errors import Fault, Invalid

@@ -3,6 +3,7 @@
 What is gathered of the same values in the same order is the same, to the bit, in every process.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -159,13 +160,12 @@ class Words:
 
     def __init__(self, most: int = MOST_WORDS) -> None:
         self._most = most
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
 
     def add(self, words: Iterable[str]) -> None:
-        counts = self._counts
-        for word in words:
-            counts[word] = counts.get(word, 0) + 1
-        if len(counts) > self._most:
+        """Count words; those of so many texts at a time that all of them are no matter for the memory."""
+        self._counts.update(words)
+        if len(self._counts) > self._most:
             self._forget()
 
     def most_frequent(self, limit: int) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class Words:
     def _forget(self) -> None:
         least = 1
         while len(self._counts) > self._most // 2:
-            self._counts = {word: count for word, count in self._counts.items() if count > least}
+            self._counts = Counter({word: count for word, count in self._counts.items() if count > least})
             least *= 2
 
 

@@ -6,12 +6,14 @@ these alone; only where something is missing is asked of all rows.
 
 import io
 from abc import ABC, abstractmethod
+from collections import Counter
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.table import Kind
 from service.features.columns import Codes
 from service.features.dates import PARTS, date_part
@@ -22,11 +24,11 @@ Mask = npt.NDArray[np.bool_]
 
 #: Longer texts and sequences than these are counted as of this length.
 MAX_LENGTH: Final = 4_096
-#: A float32 holds the squares of numbers up to this one, and the network knows spreads by their squares.
-LARGEST: Final = 1e18
+#: The network knows spreads by their squares, which are bounded by that of this number.
+LARGEST: Final = 1e15
 #: Of so many pictures at most the sizes are looked at.
 MOST_PICTURES: Final = 4_096
-_ONCE: Final = np.ones(1, np.int64)
+_TEXTS_AT_ONCE: Final = 512
 
 
 class Survey(ABC):
@@ -143,12 +145,15 @@ class TextSurvey(Survey):
         return np.array([value is None for value in values], np.bool_)
 
     def _add(self, values: list[str | None], wanted: Mask) -> None:
-        for place in np.flatnonzero(wanted):
-            text = str(values[place])
-            words = tokens_of(text)
-            self.words.add(dict.fromkeys(words))
-            self.lengths[min(len(words), MAX_LENGTH)] += 1
-            self.texts.add((text,), _ONCE)
+        own = [str(values[place]) for place in np.flatnonzero(wanted)]
+        texts = Counter(own)
+        self.texts.add(list(texts), np.array(list(texts.values()), np.int64))
+        # The words of many texts take much more memory than the texts.
+        for start in range(0, len(own), _TEXTS_AT_ONCE):
+            words = [tokens_of(text) for text in own[start : start + _TEXTS_AT_ONCE]]
+            lengths = np.array([len(one) for one in words], np.int64)
+            self.lengths += np.bincount(np.minimum(lengths, MAX_LENGTH), minlength=MAX_LENGTH + 1)
+            self.words.add(chain.from_iterable(map(dict.fromkeys, words)))
 
 
 class DateSurvey(Survey):

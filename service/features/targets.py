@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.parsing import number_of
 from service.data.table import ColumnFacts, Kind, batches
 from service.errors import Fault

@@ -20,9 +20,9 @@ def shown(value: object) -> str:
         case list() | tuple():
             return f"A list of {len(value)}"
         case str():
-            return (
-                f"The text {json.dumps(value[:_LONGEST], ensure_ascii=False)}{'...' if len(value) > _LONGEST else ''}"
-            )
+            # Half a character, which JSON can hold, cannot be sent back.
+            text = json.dumps(value[:_LONGEST], ensure_ascii=False).encode(errors="replace").decode()
+            return f"The text {text}{'...' if len(value) > _LONGEST else ''}"
         case bytes():
             return f"Binary content of {len(value)} bytes"
         case int() if value.bit_length() > 128:

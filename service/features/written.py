@@ -13,9 +13,10 @@ def request_of(preparation: Preparation) -> dict[str, Any]:
     written: dict[str, Any] = {"features": {one.column: feature_of(one) for one in preparation.features}}
     split = preparation.split
     if split is not None:
-        written["split"] = {"validation": split.validation, "test": split.test, "by": split.by}
-        if split.column is not None:
-            written["split"]["column"] = split.column
+        # A column that names the parts says by itself how large they are.
+        parts = {} if split.by == "column" else {"validation": split.validation, "test": split.test}
+        column = {} if split.column is None else {"column": split.column}
+        written["split"] = {**parts, "by": split.by, **column}
     return written
 
 
@@ -33,7 +34,8 @@ def feature_of(feature: Feature) -> dict[str, Any]:
         case Hashed():
             return {"as": "hashing", "num_bins": feature.num_bins, "missing": feature.missing}
         case Text():
-            size = {"max_tokens": max(_FEWEST, len(feature.vocabulary))}
+            # No word and an unknown one count among the tokens.
+            size = {"max_tokens": feature.width}
             return {"as": feature.enters, **size, "sequence_length": feature.sequence_length}
         case Date():
             missing = "error" if feature.fill is None else feature.fill

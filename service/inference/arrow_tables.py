@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from service.data.array_writer import MAX_RANK, escape
+from service.data.array_writer import MAX_RANK
 from service.data.arrow_messages import unpacked_bytes
 from service.data.csv_table import MAX_COLUMNS
+from service.data.fault_list import escape
 from service.errors import Fault, Invalid, MalformedRequest, TooLarge
 from service.inference.fitting import in_column, refusal
 from service.inference.signature import Signature

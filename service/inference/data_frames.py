@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.errors import Fault, Invalid
 from service.inference.fitting import MOST_FAULTS, refusal
 from service.inference.instances import decode

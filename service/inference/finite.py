@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.errors import Fault, NotFinite
 from service.inference.signature import Signature
 

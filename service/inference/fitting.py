@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.errors import Fault, Invalid
 from service.inference.instances import cast_exactly
 from service.inference.signature import Signature, TensorSpec

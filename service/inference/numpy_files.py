@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.npy_header import ArrayHeader, read_header
 from service.data.npz_archive import check_total, exactly, member_header, opened, unreadable
 from service.errors import Fault, Invalid, MalformedRequest

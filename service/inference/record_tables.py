@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.data.array_writer import FaultList, escape
 from service.data.csv_table import MAX_COLUMNS, read_names
+from service.data.fault_list import FaultList, escape
 from service.data.parsing import numbers_of
 from service.data.table_readers import NULLS
 from service.errors import Fault, Invalid, MalformedRequest

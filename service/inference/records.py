@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 import orjson
 
-from service.data.array_writer import FaultList, escape
+from service.data.fault_list import FaultList, escape
 from service.errors import Fault, Invalid, TooLarge
 from service.features.columns import of_records
 from service.features.encode import encode_inputs

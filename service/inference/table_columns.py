@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.errors import Fault, Invalid
 from service.inference.fitting import MOST_FAULTS, fit, in_column, names_of, refusal, same_rows, says
 from service.inference.signature import Signature, TensorSpec

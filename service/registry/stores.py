@@ -11,7 +11,8 @@ from typing import Any
 from service.data.arrays import ArrayFacts
 from service.data.content_digest import ContentDigest
 from service.data.npy_parts import FilePart
-from service.data.readers import ReadOptions, format_of, read, read_parts, read_value
+from service.data.read_options import ReadOptions
+from service.data.readers import format_of, read, read_parts, read_value
 from service.data.store import FileStore, content_sha256, first_rows
 from service.data.table import ColumnFacts, first_records
 from service.errors import StorageFull

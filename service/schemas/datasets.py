@@ -66,14 +66,31 @@ class TableSchema(Schema):
     )
 
 
+class ProfileQuery(Schema):
+    """What is to be said beside the profile."""
+
+    target = fields.String(
+        load_default=None, metadata={"description": "The column to learn, whose classes are counted."}
+    )
+
+
 class Profile(Schema):
     """What is in a table."""
 
     rows = fields.Integer(required=True)
+    sampled_rows = fields.Integer(
+        required=True, metadata={"description": "On how many rows medians, correlations and the like are based."}
+    )
+    target = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The column that looks like one to learn, or what was asked about one; null if none."},
+    )
     columns = fields.List(fields.Dict(), required=True, metadata={"description": "In their order, one each."})
     warnings = fields.List(
         fields.Dict(), required=True, metadata={"description": "`code`, `message`, and the evidence of each."}
     )
+    warnings_left_out = fields.Integer(required=True, metadata={"description": "How many more there are."})
 
 
 DatasetPage = page_of(Dataset)

@@ -14,8 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-#: About how many bytes a block of data that stay on disk has.
+#: About how many bytes a block of data that stay on disk has at most.
 BLOCK_BYTES = 32 * 2**20
+#: About how many blocks are in memory at a time: one, the next one, and what it takes to read and to order that.
+_BLOCKS_IN_MEMORY = 8
 
 Array = np.ndarray[Any, Any]
 
@@ -176,10 +178,10 @@ class Stream:
 
 
 def feed(rows: Rows, batch_size: int, memory_bytes: int) -> Memory | Stream:
-    """Hold the rows in memory if they fit into `memory_bytes`, and read them in blocks otherwise."""
+    """Hold the rows in memory if they fit into `memory_bytes`, and read them in blocks that do otherwise."""
     if len(rows) * rows.row_bytes <= memory_bytes:
         return Memory(rows)
-    return Stream(rows, batch_size)
+    return Stream(rows, batch_size, min(BLOCK_BYTES, memory_bytes // _BLOCKS_IN_MEMORY))
 
 
 def epoch_order(seed: int, epoch: int, rows: int) -> Array:

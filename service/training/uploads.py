@@ -13,19 +13,16 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from service.data.array_writer import escape
 from service.data.npy_parts import WHOLE, FilePart, check_alone
+from service.data.profiling.kinds import check_kinds
 from service.data.store import FileStore, Spooled
-from service.data.table import ColumnFacts, Kind, possible_kinds
+from service.data.table import ColumnFacts
 from service.data.table_choice import table_format
 from service.data.table_readers import TableOptions
 from service.errors import Conflict, Fault, Invalid
 from service.registry.datasets import Dataset, Datasets
 from service.registry.stores import DatasetStore, Draft
 from service.training.errands import Errands
-
-#: How many columns a sentence names, and how many faults an answer.
-_MOST = 20
 
 
 class Uploads:
@@ -93,8 +90,8 @@ class Uploads:
         dataset = self._datasets.get(dataset_id)
         if not dataset.is_table:
             raise Conflict(f"The data set {dataset_id} is arrays, which have no columns with kinds. Upload records.")
-        _check_kinds(dataset, kinds)
-        given = {column.name: kinds.get(column.name, column.kind.value) for column in dataset.columns}
+        said = check_kinds(kinds, {column.name: column.type for column in dataset.columns})
+        given = {column.name: said.get(column.name, column.kind).value for column in dataset.columns}
         folder = self._files.dataset(dataset_id).absolute()
         made = self._errands.run("profile", {"folder": str(folder), "kinds": given}, is_gone)
         self._datasets.change_columns(dataset_id, _columns(made), made["profile"])
@@ -163,29 +160,3 @@ def _placed(pointer: str) -> Iterator[None]:
 
 def _columns(made: dict[str, Any]) -> tuple[ColumnFacts, ...]:
     return tuple(map(ColumnFacts.from_json, made["columns"]))
-
-
-def _check_kinds(dataset: Dataset, kinds: Mapping[str, str]) -> None:
-    columns = {column.name: column for column in dataset.columns}
-    faults = []
-    for name, kind in kinds.items():
-        wrong = _unknown(name, columns) if name not in columns else _unfit(columns[name], Kind(kind))
-        if wrong is not None:
-            faults.append(Fault(pointer=f"/columns/{escape(name[:64])}", detail=wrong))
-    if faults:
-        raise Invalid("The schema does not fit the table; see errors for where and how to mend it.", faults[:_MOST])
-
-
-def _unknown(name: str, columns: Mapping[str, ColumnFacts]) -> str:
-    listed = ", ".join(map(repr, list(columns)[:_MOST])) + (", ..." if len(columns) > _MOST else "")
-    return f"There is no column {name[:64]!r}; the columns are {listed}. Name one of these."
-
-
-def _unfit(column: ColumnFacts, kind: Kind) -> str | None:
-    possible = possible_kinds(column.type)
-    if kind in possible:
-        return None
-    return (
-        f"The column {column.name!r} is stored as {column.type} and can be {' or '.join(possible)}, not {kind}. "
-        "Choose one of these."
-    )

@@ -120,10 +120,10 @@ def test_values_can_be_put_where_they_are_wanted() -> None:
     assert (counts, buffer) == ([2, 1, 0], bytearray(b"cb"))
 
 
-@pytest.mark.parametrize("boundary", [None, "", "a" * 71, "lïne"])
+@pytest.mark.parametrize("boundary", [None, "", "a" * 129, "lïne"])
 def test_without_a_boundary_nothing_can_be_read(boundary: str | None) -> None:
     """What the Content-Type has instead is told."""
-    with pytest.raises(MalformedRequest, match="1 to 70 ASCII characters"):
+    with pytest.raises(MalformedRequest, match="1 to 128 ASCII characters"):
         read(b"", parameters={} if boundary is None else {"boundary": boundary})
 
 
@@ -200,3 +200,12 @@ def test_a_hundred_megabytes_need_little_memory() -> None:
     tracemalloc.stop()
     assert came == 100 * 2**20
     assert peak < 16 * 2**20
+
+
+@pytest.mark.parametrize("length", [1, 70, 74, 128])
+def test_boundaries_have_the_lengths_that_clients_give_them(length: int) -> None:
+    """Wherever the pieces end, the longest is held back whole."""
+    boundary = "a" * length
+    content = body(("x", b"1\r\n2"), ("y", b"")).replace(BOUNDARY.encode(), boundary.encode())
+    for size in range(1, len(content)):
+        assert read(content, [size], {"boundary": boundary}) == [("x", b"1\r\n2"), ("y", b"")]

@@ -136,7 +136,8 @@ def test_all_but_the_target_is_left_to_kerasd() -> None:
     """Only that the digits' numbers are classes is said."""
     body = kerasd.submission(CASES["iris"], "iris-0", "ds_1", 0)
     assert body == {"model": "iris-0", "dataset": "ds_1", "target": "class", "architecture": "auto", "seed": 0}
-    assert kerasd.submission(CASES["digits"], "m", "ds_1", 0)["target"] == {"column": "class", "as": "classes"}
+    for name, column in {"digits": "class", "images": "label"}.items():
+        assert kerasd.submission(CASES[name], "m", "ds_1", 0)["target"] == {"column": column, "as": "classes"}
 
 
 def test_anchors_are_given_every_column_by_its_role() -> None:

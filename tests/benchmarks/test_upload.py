@@ -12,7 +12,8 @@ from benchmarks import upload
 from benchmarks.upload import Readings, head_of, parser, write_and_hash, write_files
 from service.api.multipart import Form
 from service.data.content_digest import ContentDigest
-from service.data.readers import ReadOptions, read_parts
+from service.data.read_options import ReadOptions
+from service.data.readers import read_parts
 
 ROOT = Path(__file__).parent.parent.parent
 

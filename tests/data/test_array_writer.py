@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.data.array_writer import ArrayWriter, FaultList, Intake, ReadOptions
+from service.data.array_writer import ArrayWriter, Intake
 from service.data.arrays import ArrayFacts
+from service.data.fault_list import FaultList
+from service.data.read_options import ReadOptions
 from service.errors import Invalid, TooLarge
 
 

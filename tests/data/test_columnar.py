@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
 from service.data.columnar import read_arrow, read_parquet
+from service.data.read_options import ReadOptions
 from service.data.table import MAX_BATCH_ROWS, batches, stored_types
 from service.data.table_readers import Reader
 from service.errors import KerasdError, MalformedRequest, TooLarge

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.data.array_writer import Intake, ReadOptions
+from service.data.array_writer import Intake
 from service.data.arrays import ArrayFacts
 from service.data.content_digest import ContentDigest
+from service.data.read_options import ReadOptions
 from service.data.store import content_sha256
 
 HALVES, WHOLE = np.array([[0.5], [1.5], [2.5], [3.5]]), np.array([[1.0], [2.0], [3.0], [4.0]])

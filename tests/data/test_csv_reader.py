@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.data.arrays import ArrayFacts
-from service.data.readers import ReadOptions, read
+from service.data.read_options import ReadOptions
+from service.data.readers import read
 from service.errors import Fault, Invalid, MalformedRequest
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
 from service.data.delimited import MAX_ROW_BYTES, delimiter_of, read_csv_table, read_tsv_table
+from service.data.read_options import ReadOptions
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
 from tests.data.tables import faults_of, take, types
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from service.data.array_writer import ReadOptions
 from service.data.image_archive import read_image_archive, wrong_image
-from service.data.table import batches, stored_types
+from service.data.profile import profile_table
+from service.data.read_options import ReadOptions
+from service.data.table import Kind, batches, stored_types
 from service.data.table_readers import TableOptions, table_sha256
 from service.errors import Fault, Invalid, KerasdError, MalformedRequest, TooLarge
 from tests.data.test_members import zipped
@@ -72,6 +73,15 @@ def test_folders_become_labels(tmp_path: Path) -> None:
         number = int(row["filename"][-7:-4])
         assert row["label"] == str(digits.target[number])
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(row["image"]))), digits.images[number])
+
+
+def test_folders_are_categories_also_where_they_are_numbers(tmp_path: Path) -> None:
+    """The folders 0 to 9 are classes, and no quantity; a client can still say so."""
+    take(tmp_path, zipped({f"{number % 10}/{number}": image() for number in range(50)}))
+    kinds = {column.name: column.kind.value for column in profile_table(tmp_path)[0]}
+    assert kinds == {"filename": "category", "label": "category", "image": "image"}
+    kinds = {column.name: column.kind.value for column in profile_table(tmp_path, {"label": Kind.NUMERIC})[0]}
+    assert kinds["label"] == "numeric"
 
 
 def test_photographs_are_read(tmp_path: Path) -> None:

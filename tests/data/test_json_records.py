@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
 from service.data.json_records import read_json_lines, read_json_records
 from service.data.json_stream import MAX_RECORD_BYTES
+from service.data.read_options import ReadOptions
 from service.data.table import stored_types
 from service.data.table_readers import Reader
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge

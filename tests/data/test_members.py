@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.data import archive
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.members import content, kind_of_zip, members_of, opened
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
 

@@ -12,7 +12,8 @@ import pytest
 from service.data.arrays import ArrayFacts
 from service.data.content_digest import ContentDigest
 from service.data.npy_parts import FilePart, check_alone
-from service.data.readers import ReadOptions, read_parts
+from service.data.read_options import ReadOptions
+from service.data.readers import read_parts
 from service.data.store import content_sha256
 from service.errors import Invalid, TooLarge
 

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from service.data import archive
 from service.data.arrays import ArrayFacts
-from service.data.readers import ReadOptions, read
+from service.data.read_options import ReadOptions
+from service.data.readers import read
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", ">i4", ">i8", ">u2", ">f4", ">f8"]

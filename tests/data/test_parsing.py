@@ -15,6 +15,9 @@ NEARLY_NUMBERS = st.one_of(
     st.text(alphabet="0123456789+-.eE \t\n_,xinfa\0٣", max_size=12),
     st.from_regex(r"[ \n]?[+-]?[0-9]{0,25}\.?[0-9]{0,25}([eE][+-]?[0-9]{1,4})?[ \n]?", fullmatch=True),
     st.floats().map(repr),
+    st.sampled_from(
+        ["1" * 5_000, f"0.{'0' * 5_000}1", f".{'0' * 400}1e400", "1e99999999999999999999", "1e-400", "+1e-400"]
+    ),
     st.integers().map(str),
     st.text(max_size=5),
 )

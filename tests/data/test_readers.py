@@ -9,7 +9,8 @@ import pytest
 
 from service.data import readers
 from service.data.content_digest import ContentDigest
-from service.data.readers import FORMATS, ReadOptions, format_of, read, read_value
+from service.data.read_options import ReadOptions
+from service.data.readers import FORMATS, format_of, read, read_value
 from service.data.store import content_sha256
 from service.errors import Invalid, StorageFull, TooLarge, UnsupportedMediaType
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.sequence_archive import read_sequence_archive
 from service.data.table import batches, stored_types
 from service.data.table_readers import TableOptions

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.array_writer import ReadOptions
+from service.data.profile import profile_table
+from service.data.read_options import ReadOptions
 from service.data.sequence_table import Grouping, group_sequences
 from service.data.table import TableWriter, batches, stored_types
 from service.data.table_readers import TableOptions, table_sha256
@@ -90,6 +91,12 @@ def test_numbers_that_do_not_change_belong_to_the_row(tmp_path: Path) -> None:
         {"id": 7, "class": 0, "age": None, "sequence": [[1.0, 1.0], [2.0, 0.0]]},
         {"id": 8, "class": 1, "age": 2.5, "sequence": [[3.0, 0.0], [4.0, 1.0], [5.0, 1.0]]},
     ]
+
+
+def test_ids_are_categories_also_where_they_are_numbers(tmp_path: Path) -> None:
+    """What names a sequence is no quantity."""
+    group(tmp_path, {"id": [7, 7, 8, 8], "value": [1, 2, 3, 4], "size": [1, 1, 2, 2]})
+    assert [column.kind.value for column in profile_table(tmp_path)[0]] == ["category", "numeric", "sequence"]
 
 
 def test_windows_become_rows(tmp_path: Path) -> None:

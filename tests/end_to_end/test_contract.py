@@ -20,6 +20,7 @@ schema = schemathesis.openapi.from_path(Path(__file__).parent.parent.parent / "o
     "application/x-npy",
     "application/x-npz",
     "application/x-ndjson",
+    "application/vnd.apache.parquet",
     "application/vnd.apache.arrow.stream",
     "application/vnd.apache.arrow.file",
     "application/vnd.keras",

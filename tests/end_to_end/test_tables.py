@@ -6,7 +6,8 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +69,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
 }
 
 
-def upload(service: Service, media_type: str, body: bytes, **query: Any) -> dict[str, Any]:
+def upload(service: Service, media_type: str, body: bytes | BinaryIO, **query: Any) -> dict[str, Any]:
     answer = service.post("/v1/datasets", data=body, headers={"Content-Type": media_type}, params=query)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
@@ -253,3 +254,72 @@ def test_auto_is_returned_in_full_and_can_be_sent_again(service: Service) -> Non
         for job in (first, second)
     ]
     assert hashes[0] == hashes[1]
+
+
+def test_a_table_larger_than_memory_trains(own_service: Callable[..., Service], tmp_path: Path) -> None:
+    """200 MB of CSV become a data set and train a network, and no process takes 150 MB more than it began with."""
+    service = own_service(max_memory_bytes="150 MiB", data_memory_bytes="32 MiB", standby="false")
+    path = tmp_path / "large.csv"
+    rows = write_large(path, 200 * 10**6)
+    with path.open("rb") as file:
+        dataset = upload(service, "text/csv", file)
+    assert dataset["rows"] == rows
+    job = service.train(
+        model="large",
+        dataset=dataset["id"],
+        target="label",
+        split={"validation": 0.1},
+        architecture={
+            "layers": [{"type": "Dense", "units": 8}, {"type": "Dense", "units": 1, "activation": "sigmoid"}]
+        },
+        compile={"loss": "binary_crossentropy", "metrics": ["accuracy"], "jit_compile": False},
+        fit={"batch_size": 2048},
+        threads=1,
+    )
+    assert job["metrics"]["val_accuracy"] > 0.9
+    (answer,) = service.predict("large", [dict.fromkeys(LARGE_COLUMNS, 1)])
+    assert answer["label"] == "yes"
+
+
+LARGE_COLUMNS = [f"c{number}" for number in range(20)]
+
+
+def write_large(path: Path, size: int) -> int:
+    """Write a CSV file of at least so many bytes, and return its number of rows; the sum of a row says its label."""
+    draw, rows = np.random.default_rng(0), 0
+    with path.open("wb") as file:
+        while file.tell() < size:
+            numbers = draw.normal(size=(50_000, len(LARGE_COLUMNS))).round(6)
+            columns = dict(zip(LARGE_COLUMNS, numbers.T, strict=True))
+            table = pa.table({**columns, "label": np.where(numbers.sum(axis=1) > 0, "yes", "no")})
+            pa.csv.write_csv(table, file, pa.csv.WriteOptions(include_header=rows == 0))
+            rows += len(numbers)
+    return rows
+
+
+def test_a_version_is_evaluated_on_raw_records(service: Service) -> None:
+    """On a table of the same columns, with the labels' names; a label that training never saw is told with its row."""
+    trained = upload(service, *FORMS["csv"])
+    body = {"model": "judged", "dataset": trained["id"], "target": TARGET, "architecture": "auto", "seed": 2}
+    service.train(**body, fit={"epochs": 2})
+    fresh = upload(service, "text/csv", as_csv(passengers(120, seed=7)))
+    answer = service.post("/v1/models/judged/evaluate", {"dataset": fresh["id"]})
+    assert answer.status_code == 200, answer.text
+    (report,) = answer.json()["reports"].values()
+    assert (answer.json()["rows"], report["labels"]) == (120, ["no", "yes"])
+    odd = [person | {TARGET: "perhaps"} if number == 3 else person for number, person in enumerate(PEOPLE[:10])]
+    refused = service.post("/v1/models/judged/evaluate", {"data": {"records": odd}})
+    assert refused.status_code == 422, refused.text
+    assert "perhaps" in refused.text
+    assert "/3/" in refused.json()["errors"][0]["pointer"] or "row 4" in refused.text
+    lacking = service.post("/v1/models/judged/evaluate", {"data": {"records": [{"sex": "male", TARGET: "no"}]}})
+    assert lacking.status_code == 422, lacking.text
+
+
+def test_a_profile_counts_the_classes_of_a_target(service: Service) -> None:
+    """And says where they are far from even."""
+    dataset = upload(service, *FORMS["csv"])
+    target = service.get(f"/v1/datasets/{dataset['id']}/profile", params={"target": TARGET}).json()["target"]
+    counts = {one["value"]: one["count"] for one in target["classes"]}
+    assert counts == {label: sum(person[TARGET] == label for person in PEOPLE) for label in ("no", "yes")}
+    assert service.get(f"/v1/datasets/{dataset['id']}/profile", params={"target": "nose"}).status_code == 422

@@ -74,6 +74,21 @@ def test_equal_content_is_kept_once_and_deleted_by_itself(service: Service) -> N
     service.delete(f"/v1/datasets/{second['id']}")
 
 
+def test_equal_tables_are_kept_once_too(service: Service) -> None:
+    """Whatever form they come in, bare or in a form; each is deleted by itself."""
+    table = b"city,age,bought\n" + b"".join(b"Oslo,%d,yes\nRome,%d,no\n" % (age, age + 1) for age in range(20, 60))
+    headers = {"Content-Type": "text/csv"}
+    first = service.post("/v1/datasets", data=table, headers=headers).json()
+    second = service.post("/v1/datasets", files={"file": ("people.csv", table, "text/csv")}).json()
+    assert first["sha256"] == second["sha256"]
+    paths = [service.data / "datasets" / dataset["id"] / "table.arrow" for dataset in (first, second)]
+    assert paths[0].samefile(paths[1])
+    assert service.delete(f"/v1/datasets/{first['id']}").status_code == 204
+    rows = service.get(f"/v1/datasets/{second['id']}/rows?limit=1").json()
+    assert rows == {"records": [{"city": "Oslo", "age": 20, "bought": "yes"}]}
+    service.delete(f"/v1/datasets/{second['id']}")
+
+
 def expected_sha256(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> str:
     """As the documentation says it: for each array a line of JSON, and the values."""
     digest = hashlib.sha256()

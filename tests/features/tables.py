@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.table import ColumnFacts, Kind, TableWriter, Type, arrow_of, type_of
 
 _KINDS: dict[Type, Kind] = {

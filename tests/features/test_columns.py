@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.table import Kind, Type, arrow_of
 from service.errors import Fault, Invalid
 from service.features.columns import MISSING, REFUSED, Codes, Values, form_of, of_batch, of_records

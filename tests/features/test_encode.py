@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.table import Kind
 from service.errors import Fault, Invalid
 from service.features.columns import MISSING, REFUSED, Codes, Values, of_records

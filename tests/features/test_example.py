@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.data.table import Kind
 from service.features.columns import of_records
 from service.features.encode import encode_inputs

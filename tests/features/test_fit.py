@@ -293,8 +293,10 @@ def test_faults_of_values(tmp_path: Path) -> None:
         {
             "gaps": [1.0, None] * 15,
             "days": ["2020-01-01", None] * 15,
-            "huge": [1e30, 1.0] * 15,
+            "huge": [1e200, 1.0] * 15,
+            "large": [1e39, 1.0] * 15,
             "endless": [float("inf"), 1.0] * 15,
+            "filled": [2.0, 1.0] * 15,
             "blank": [None, "!?"] * 15,
             "empty": pa.nulls(30, pa.float64()),
             "void": pa.nulls(30, pa.string()),
@@ -309,7 +311,9 @@ def test_faults_of_values(tmp_path: Path) -> None:
         "gaps": {"missing": "error"},
         "days": {"missing": "error"},
         "huge": "standardize",
+        "large": "none",
         "endless": "log",
+        "filled": {"missing": 1e200},
         "blank": "bag",
         "empty": "log",
         "void": "one_hot",
@@ -319,14 +323,16 @@ def test_faults_of_values(tmp_path: Path) -> None:
     faults = dict(refused(tmp_path, columns, features=features, target="y"))
     assert "has no number in 15 rows (2, 4, 6, 8" in faults["/features/gaps/missing"]
     assert "has no date in 15 rows (2, 4" in faults["/features/days/missing"]
-    assert 'values up to 1e+30, and up to 1e+18 can enter as they are. Use "log"' in faults["/features/huge"]
+    assert 'values up to 1e+200, which are too large to enter as they are. Use "log"' in faults["/features/huge"]
+    assert "values up to 1e+39" in faults["/features/large"]
     assert "infinite values" in faults["/features/endless"]
+    assert "missing is 1e+200, which is too large" in faults["/features/filled/missing"]
     assert "no word" in faults["/features/blank"]
     assert "has no number in the training rows" in faults["/features/empty"]
     assert "has no value in the training rows" in faults["/features/void"]
     assert "has no image in 15 rows (1, 3" in faults["/features/face"]
     assert "has no sequence in 15 rows (1, 3" in faults["/features/steps"]
-    assert len(faults) == 9
+    assert len(faults) == 11
 
 
 def test_faults_of_requests_come_first(tmp_path: Path) -> None:
@@ -408,12 +414,14 @@ def test_a_quantity_must_vary_in_the_rows_that_train(tmp_path: Path) -> None:
     assert "is the same in every row that trains" in faults[0][1]
 
 
-def test_numbers_that_float32_does_not_tell_apart(tmp_path: Path) -> None:
-    """A quantity that varies little, far from 0, enters, and a note says what is lost."""
-    columns = stored(tmp_path, {"x": [1e9 + number % 7 for number in range(40)], "y": [0, 1] * 20})
-    _, _, notes = fitted(tmp_path, columns, features={"x": "standardize"}, target="y")
-    assert len(notes) == 1
-    assert "Subtract 1e+09" in notes[0]
+def test_bounds_of_numbers_that_are_scaled_early(tmp_path: Path) -> None:
+    """What float32 would not tell apart is scaled as it is encoded, and its bounds are those of that."""
+    columns = stored(tmp_path, {"x": [1e9 + number % 7 for number in range(42)], "y": [0, 1] * 21})
+    preparation, facts, _ = fitted(tmp_path, columns, features={"x": "standardize"}, target="y")
+    (number,) = preparation.features
+    assert isinstance(number, Number)
+    assert number.early
+    assert (facts["numbers"].minimum, facts["numbers"].maximum) == (pytest.approx(-1.5), pytest.approx(1.5))
 
 
 def test_too_many_categories(tmp_path: Path) -> None:
@@ -432,7 +440,7 @@ def test_steps_that_no_network_takes(tmp_path: Path) -> None:
     columns = stored(tmp_path, {**steps, "y": [0, 1] * 9})
     faults = dict(refused(tmp_path, columns, features=dict.fromkeys(steps, "standardize"), target="y"))
     assert "no number in a channel" in faults["/features/empty"]
-    assert "beyond 1e+18" in faults["/features/huge"]
+    assert "beyond 1e+15" in faults["/features/huge"]
 
 
 def test_pictures_that_are_none(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from service.architecture.build import build
 from service.architecture.graph import read_architecture, write_architecture
 from service.architecture.network import Network
 from service.architecture.plan import Plan, make_plan
-from service.data.array_writer import FaultList
+from service.data.fault_list import FaultList
 from service.errors import Fault
 from service.features.columns import of_records
 from service.features.encode import encode_inputs

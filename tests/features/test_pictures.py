@@ -92,3 +92,9 @@ def test_what_cannot_be_read_is_told(content: bytes, words: str) -> None:
     """Other formats, broken files, and pictures that would fill the memory."""
     with pytest.raises(PictureError, match=words):
         pixels_of(content, 2, 2, 3)
+
+
+def test_a_jpeg_file_of_many_scans_is_refused() -> None:
+    """Each scan is a pass over all pixels, which a small file can ask for by the thousand."""
+    with pytest.raises(PictureError, match="more than 500 scans"):
+        pixels_of(written(GREY, "L", "JPEG") + b"\xff\xda" * 501, 2, 3, 1)

@@ -39,6 +39,7 @@ def test_a_bag_has_each_word_once() -> None:
         ({"a": 1}, "An object"),
         ([1, 2], "A list of 2"),
         ("é" * 70, f'The text "{"é" * 60}"...'),
+        ("a\ud800", 'The text "a?"'),
         (b"ab", "Binary content of 2 bytes"),
         (10**1000, "An integer of 3322 bits"),
         (1.5, "The number 1.5"),

@@ -62,6 +62,14 @@ def test_categories_convert_exactly(mode: str, size: int, tmp_path: Path) -> Non
     assert (result.engine, result.max_difference) == ("onnxruntime", 0)
 
 
+def test_a_negative_number_is_no_category(tmp_path: Path) -> None:
+    """Keras makes zeros of it, and so does the file, which could take it for the last one."""
+    model = sequential((3,), layers.CategoryEncoding(5, output_mode="one_hot", name="y"), dtype="int32")
+    assert exported(model, tmp_path).engine == "onnxruntime"
+    x = np.array([[-1, 4, 0], [5, -5, 2]], np.int32)
+    np.testing.assert_array_equal(Session(tmp_path / "model.onnx").run({"x": x})["y"], answers(model, x))
+
+
 def test_attention_converts(tmp_path: Path) -> None:
     """Attention between two inputs converts."""
     query, value = keras.Input((4, 5), name="query"), keras.Input((3, 5), name="value")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from service.data.npy_parts import FilePart
-from service.data.readers import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.store import FileStore, content_sha256
 from service.errors import Invalid, StorageFull
 from service.registry.claims import Claims

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.data.npy_parts import FilePart
-from service.data.readers import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.store import FileStore
 from service.data.table import Kind
 from service.data.table_readers import TableOptions
@@ -169,3 +169,13 @@ def test_records_of_a_request_are_a_draft(room: Room) -> None:
     with pytest.raises(Invalid) as caught, room.uploads.records([{"a": {"b": 1}}, 3], "/data/records"):
         pass
     assert all(fault.pointer.startswith("/data/records/") for fault in caught.value.faults)
+
+
+def test_steps_become_sequences_or_windows(room: Room) -> None:
+    """Those that are too short for a window are left out, and the profile says how many."""
+    body = b"id,minute,height\n" + b"".join(b"a,%d,%d.5\n" % (n, n) for n in range(5)) + b"b,0,1.5\nb,1,2.5\n"
+    assert room.take("text/csv", body, sequence="id", time="minute").rows == 2
+    windows = room.take("text/csv", body, sequence="id", time="minute", window=3, horizon=1)
+    assert windows.rows == 2
+    (warning,) = [one for one in room.datasets.profile(windows.id)["warnings"] if one["code"] == "short_sequences"]
+    assert warning["evidence"] == {"count": 1, "needed": 4}

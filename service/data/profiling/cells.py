@@ -48,7 +48,7 @@ class Dictionary:
 class Cells:
     """A column of a slice. `array` is what is stored; `values` are numbers (float64), or microseconds (int64).
 
-    What is no number or no date is missing among the values, and marked in `unparsable`.
+    What is no number or no date is missing among the values, and marked in `unparsable`; the hash is that of its text.
     """
 
     array: Any
@@ -127,10 +127,7 @@ def _numbers(array: pa.Array, facts: ColumnFacts, few: bool) -> Cells:
             keys = np.where(large, array.fill_null(0).to_numpy().view(np.uint64), keys)
     if missing.any():
         keys = np.where(missing, _MISSING_KEY, keys)
-    hashes, dictionary = _hashed(keys, few)
-    return Cells(
-        array=array, hashes=hashes, missing=missing, unparsable=unparsable, values=numbers, dictionary=dictionary
-    )
+    return _keyed(array, keys, few, missing=missing, unparsable=unparsable, values=numbers)
 
 
 def _number_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.float64], Mask | None]:
@@ -148,10 +145,7 @@ def _dates(array: pa.Array, facts: ColumnFacts, few: bool) -> Cells:
     moments, unparsable = _date_values(array, facts)
     missing = _is_missing(moments)
     keys = np.where(missing, _MISSING_KEY, moments.view(np.uint64) ^ _DATES)
-    hashes, dictionary = _hashed(keys, few)
-    return Cells(
-        array=array, hashes=hashes, missing=missing, unparsable=unparsable, values=moments, dictionary=dictionary
-    )
+    return _keyed(array, keys, few, missing=missing, unparsable=unparsable, values=moments)
 
 
 def _date_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.int64], Mask | None]:
@@ -164,6 +158,15 @@ def _date_values(array: pa.Array, facts: ColumnFacts) -> tuple[npt.NDArray[np.in
 def _is_missing(values: npt.NDArray[Any]) -> Mask:
     missing: Mask = np.isnan(values) if values.dtype.kind == "f" else values == np.iinfo(np.int64).min
     return missing
+
+
+def _keyed(array: pa.Array, keys: Hashes, few: bool, **cells: Any) -> Cells:
+    hashes, dictionary = _hashed(keys, few)
+    unparsable = cells["unparsable"]
+    if str(array.type) == "string" and unparsable.any():
+        # Rows are not the same where texts differ, even if neither can be read.
+        hashes[unparsable] = hashes_of_texts(array.filter(unparsable))
+    return Cells(array=array, hashes=hashes, dictionary=dictionary, **cells)
 
 
 def _hashed(keys: Hashes, few: bool) -> tuple[Hashes, Dictionary | None]:

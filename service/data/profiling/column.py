@@ -60,6 +60,11 @@ class Column:
         return self.facts.name
 
     @property
+    def shown(self) -> str:
+        """The name as messages have it."""
+        return repr(cut(self.name))
+
+    @property
     def present(self) -> int:
         return self.rows - self.missing
 

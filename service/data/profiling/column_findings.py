@@ -72,7 +72,7 @@ def _constant(column: Column) -> Iterator[Finding]:
         shown = "" if value is None else f", {value!r}"
         evidence = {"value": value, "rows": column.present, "missing": column.missing}
         message = (
-            f"All {column.present} cells of {column.name!r} that are not missing have the same value{shown}: nothing "
+            f"All {column.present} cells of {column.shown} that are not missing have the same value{shown}: nothing "
             "can be learned from it. Leave it out."
         )
         yield Finding(code="constant_column", columns=(column.name,), message=message, evidence=evidence)
@@ -83,7 +83,7 @@ def _mostly_missing(column: Column) -> Iterator[Finding]:
     if gone * 2 > column.rows:
         share = round(gone / column.rows, 4)
         message = (
-            f"{gone} of the {column.rows} cells of {column.name!r} are missing. Leave it out, unless it tells "
+            f"{gone} of the {column.rows} cells of {column.shown} are missing. Leave it out, unless it tells "
             "something that a cell is missing."
         )
         evidence = {"missing": gone, "rows": column.rows, "fraction": share}
@@ -93,7 +93,7 @@ def _mostly_missing(column: Column) -> Iterator[Finding]:
 def _identifier(column: Column) -> Iterator[Finding]:
     if is_identifier(column):
         message = (
-            f"The {column.present} cells of {column.name!r} have {column.distinct} values, as names of rows have: a "
+            f"The {column.present} cells of {column.shown} have {column.distinct} values, as names of rows have: a "
             "network would learn rows by heart from it. Leave it out."
         )
         evidence = {
@@ -110,7 +110,7 @@ def _unparsable(column: Column) -> Iterator[Finding]:
         text = column.unparsable_cells[0][1]
         due = "numbers" if column.facts.kind == Kind.NUMERIC else "dates"
         message = (
-            f"{counted(column.unparsable, 'cell')} of {column.name!r} cannot be read as {due}; such cells count as "
+            f"{counted(column.unparsable, 'cell')} of {column.shown} cannot be read as {due}; such cells count as "
             f"missing. The first is {text!r}. Correct them, or say that the column is of another kind."
         )
         cells = [{"row": row, "text": text} for row, text in column.unparsable_cells]
@@ -121,7 +121,7 @@ def _unparsable(column: Column) -> Iterator[Finding]:
 def _unreadable_images(column: Column) -> Iterator[Finding]:
     if isinstance(column.summary, Images) and column.summary.unreadable:
         message = (
-            f"{column.summary.unreadable} of the first {counted(column.summary.headers, 'image')} of {column.name!r} "
+            f"{column.summary.unreadable} of the first {counted(column.summary.headers, 'image')} of {column.shown} "
             "cannot be opened. Send them anew as PNG or JPEG, or leave them out."
         )
         evidence = {"count": column.summary.unreadable, "headers": column.summary.headers}
@@ -136,7 +136,7 @@ def _duplicate_images(column: Column) -> Iterator[Finding]:
         share = column.repeated.share
         about, total = "" if share == 1 else "About ", round(count / share)
         message = (
-            f"{about}{counted(total, 'image')} of {column.name!r} repeat an earlier one, byte for byte. Remove what is "
+            f"{about}{counted(total, 'image')} of {column.shown} repeat an earlier one, byte for byte. Remove what is "
             "there twice: else copies can be among the rows to train with and those to test with."
         )
         evidence = {"count": total, "exact": share == 1, "followed": share, "pairs": pairs}
@@ -146,7 +146,7 @@ def _duplicate_images(column: Column) -> Iterator[Finding]:
 def _high_cardinality(column: Column) -> Iterator[Finding]:
     if column.facts.kind == Kind.CATEGORY and column.distinct > _MANY_CATEGORIES and not is_identifier(column):
         message = (
-            f"{column.name!r} has {column.distinct} categories, which take as many ones and zeros. Let it enter as "
+            f"{column.shown} has {column.distinct} categories, which take as many ones and zeros. Let it enter as "
             '"embedding" or "hashing", or limit it by "max_categories".'
         )
         evidence = {"distinct": column.distinct, "rows": column.present}
@@ -162,7 +162,7 @@ def _mixed_case(column: Column) -> Iterator[Finding]:
     groups = sorted(sorted(group) for group in spellings.values() if len(group) > 1)
     if groups:
         message = (
-            f"Categories of {column.name!r} differ only in capitals or spaces, such as "
+            f"Categories of {column.shown} differ only in capitals or spaces, such as "
             f"{' and '.join(repr(cut(text)) for text in groups[0][:2])}, and count as different. Write each in one way."
         )
         shown = [[cut(text) for text in group[:_SHOWN]] for group in groups[:_SHOWN]]
@@ -179,7 +179,7 @@ def _rare(column: Column) -> Iterator[Finding]:
     if rare:
         rows = sum(count for count, _ in rare)
         message = (
-            f"{column.name!r} has {counted(len(rare), 'category')} with fewer than {_RARE} rows: too few to learn "
+            f"{column.shown} has {counted(len(rare), 'category')} with fewer than {_RARE} rows: too few to learn "
             'from, and perhaps none among the rows to train with. Join them, or limit them by "max_categories".'
         )
         examples = [{"value": cut(text), "count": count} for count, text in rare[:_SHOWN]]
@@ -196,7 +196,7 @@ def _skewed(column: Column) -> Iterator[Finding]:
     skewness = _skewness(numbers)
     if skewness is not None and skewness > _SKEWED:
         message = (
-            f"Few numbers of {column.name!r} are far larger than the others: its skewness is {skewness:.2f}. "
+            f"Few numbers of {column.shown} are far larger than the others: its skewness is {skewness:.2f}. "
             'Let it enter as "log".'
         )
         evidence = {
@@ -220,7 +220,7 @@ def _placeholder(column: Column) -> Iterator[Finding]:
         low, high = float(others.min()), float(others.max())
         if high > low and max(low - value, value - high) > high - low:
             message = (
-                f"{value} in {column.name!r} lies far from the other numbers, {low:g} to {high:g}, as if it stood for "
+                f"{value} in {column.shown} lies far from the other numbers, {low:g} to {high:g}, as if it stood for "
                 "a missing one. If it does, leave those cells empty."
             )
             evidence = {
@@ -237,9 +237,10 @@ def _skewness(numbers: Any) -> float | None:
     if len(numbers) < _SOME_ROWS:
         return None
     with np.errstate(all="ignore"):
-        centered = numbers / np.abs(numbers).max() - (numbers / np.abs(numbers).max()).mean()
-        spread = centered.std()
-        skewness = float((centered**3).mean() / spread**3)
+        # Scaled, so that no cube is too large for a float64.
+        scaled = numbers / np.abs(numbers).max()
+        spread = scaled.std()
+        skewness = float(((scaled - scaled.mean()) ** 3).mean() / spread**3)
     return skewness if spread > 0 and math.isfinite(skewness) else None
 
 

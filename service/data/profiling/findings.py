@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.data.profiling.bounds import counted, cut
+from service.data.profiling.bounds import counted
 from service.data.profiling.column import Column
 from service.data.profiling.column_findings import Finding, column_findings
 from service.data.profiling.copies import LEAST_ROWS, MAX_CORRELATED, RepeatedRows, correlated
@@ -71,6 +71,7 @@ def _copied_columns(columns: Sequence[Column]) -> Iterator[Finding]:
         if _pairs(group) <= told:
             continue
         told |= _pairs(group)
+        again |= {column.name for column in group[1:]}
         phrase = f"name the same {group[0].distinct} groups of rows by other values, in all {group[0].rows} rows"
         examples = [column.examples[0] for column in group if column.examples]
         yield _copy(group, "one_to_one", phrase, {"distinct": group[0].distinct, "first_values": examples})
@@ -90,7 +91,7 @@ def _on_a_line(numeric: list[Column], told: set[frozenset[str]]) -> Iterator[Fin
 
 def _copy(group: Sequence[Column], relation: str, phrase: str, evidence: dict[str, Any]) -> Finding:
     names = tuple(column.name for column in group)
-    listed = ", ".join(repr(cut(name)) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    listed = ", ".join(column.shown for column in group[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     message = (
         f"The columns {listed} {phrase}. If one of them is the target, the others give it away: leave them out; "
         "otherwise one of them is enough."

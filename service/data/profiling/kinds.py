@@ -1,9 +1,10 @@
 """What columns mean, guessed from how they are stored and, where that is as texts, from what the texts are.
 
+- Names of files, folders and sequences are categories, also where they are numbers.
 - Numbers are numeric, whole ones too: whether 1, 2 and 3 are names is the client's to say. Booleans are categories,
   and moments dates. Images and sequences are what they are.
-- Texts are numeric where at least 95 in 100 are numbers, unless some begin with a zero before another digit: that is
-  how postal codes and other names are written.
+- Texts are numeric where at least 95 in 100 are numbers, unless 1 in 100 begins with a zero before another digit: that
+  is how postal codes and other names are written.
 - Else they are dates where at least 95 in 100 are dates in ISO 8601.
 - Else they are categories where they have one word on average (at most 1.5), or where they are few: no more different
   ones than 20, or than twice the root of the number of cells, and each twice on average.
@@ -16,13 +17,13 @@ looked at that lie evenly in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.data.array_writer import escape
+from service.data.fault_list import escape
 from service.data.parsing import dates_of, numbers_of
 from service.data.profiling.bounds import Bounds, slices
 from service.data.profiling.cells import cells_of, filled
@@ -77,19 +78,21 @@ def check_kinds(kinds: Mapping[str, Any], types: Mapping[str, Type]) -> dict[str
     return {name: Kind(kind) for name, kind in kinds.items()}
 
 
-def guess_kinds(folder: Path, types: Mapping[str, Type], given: Mapping[str, Kind]) -> dict[str, Guess]:
-    """The kinds of all columns; those in `given` are the client's."""
-    texts = [name for name, stored in types.items() if stored == "string" and name not in given]
-    guessed = _guess_texts(folder, texts) if texts else {}
-    guesses = {}
+def guess_kinds(
+    folder: Path, types: Mapping[str, Type], given: Mapping[str, Kind], names: Set[str] = frozenset()
+) -> dict[str, Guess]:
+    """The kinds of all columns: those in `given` are the client's, even where another would be guessed.
+
+    Columns in `names` hold names.
+    """
+    texts = [name for name, stored in types.items() if stored == "string" and name not in names]
+    guesses = _guess_texts(folder, texts) if texts else {}
+    for name in names:
+        guesses[name] = Guess(kind=Kind.CATEGORY, reason="Its values are names of files, folders or sequences.")
     for name, stored in types.items():
-        if name in given:
-            guesses[name] = Guess(kind=given[name], reason="The client said so.")
-        elif name in guessed:
-            guesses[name] = guessed[name]
-        else:
-            guesses[name] = Guess(kind=ALLOWED[stored][0], reason=f"It is stored as {stored}.")
-    return guesses
+        guesses.setdefault(name, Guess(kind=ALLOWED[stored][0], reason=f"It is stored as {stored}."))
+    said = {name: Guess(kind=kind, reason="The client said so.") for name, kind in given.items()}
+    return {name: guesses[name] if given.get(name) in (None, guesses[name].kind) else said[name] for name in types}
 
 
 def _guess_texts(folder: Path, names: list[str]) -> dict[str, Guess]:
@@ -134,7 +137,8 @@ class _Texts:
         present, distinct = self._present, self._distinct.count
         if not present:
             return Guess(kind=Kind.CATEGORY, reason="It is stored as string, and all of its cells are missing.")
-        if self._no_numbers * 20 <= present and not self._zeros:
+        coded = self._zeros * 100 >= present
+        if self._no_numbers * 20 <= present and not coded:
             reason = f"{present - self._no_numbers} of {present} texts in it are numbers."
             return Guess(kind=Kind.NUMERIC, reason=reason)
         if self._no_dates * 20 <= present:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.data.profiling.bounds import Bounds, cut, finite
-from service.data.profiling.cells import Cells, moment_text, text_of
+from service.data.profiling.cells import Cells, Dictionary, moment_text, text_of
 from service.data.profiling.sketches import Frequent
 from service.data.profiling.texts import word_counts
 
@@ -23,6 +23,8 @@ BINS: Final = 20
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 #: Of a longer text, its beginning stands for all.
 _LONGEST: Final = 10_000
+#: Longer categories and words are kept by their beginnings, in characters.
+_LONGEST_NAME: Final = 200
 
 
 class Summary(Protocol):
@@ -88,14 +90,12 @@ class Numbers:
 
     def to_json(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
-            "minimum": None,
-            "maximum": None,
+            "minimum": self.minimum if self.count else None,
+            "maximum": self.maximum if self.count else None,
             "mean": self.mean,
             "std": self.std,
-            "whole": self.whole,
+            "whole": self.whole and self.count > 0,
         }
-        if self.count:
-            facts |= {"minimum": self.minimum, "maximum": self.maximum}
         if self._histogram is not None:
             edges = self._histogram.edges.tolist()
             facts["histogram"] = {"edges": edges, "counts": self._histogram.counts.tolist()}
@@ -157,10 +157,8 @@ class Categories:
 
     def add(self, cells: Cells) -> None:
         assert cells.dictionary is not None
-        rows, values = cells.dictionary.rows, cells.dictionary.values
-        if isinstance(values, list):
-            values = np.array([text_of(value) for value in values], object)
-        self.frequent.add(values, rows)
+        rows = cells.dictionary.rows
+        self.frequent.add(_names(cells.dictionary), rows)
         self._rows += int(rows.sum())
 
     def to_json(self) -> dict[str, Any]:
@@ -194,7 +192,8 @@ class Words:
     def add_sample(self, texts: list[str]) -> None:
         """Take the texts of some of the sampled rows."""
         self._sampled += len(texts)
-        tokens = Counter(chain.from_iterable(_WORD.findall(text[:_LONGEST].lower()) for text in texts))
+        words = chain.from_iterable(_WORD.findall(text[:_LONGEST].lower()) for text in texts)
+        tokens = Counter(word[:_LONGEST_NAME] for word in words)
         if tokens:
             self._frequent.add(np.array(list(tokens), object), np.array(list(tokens.values())))
 
@@ -206,6 +205,28 @@ class Words:
             "tokens_of": self._sampled,
             "count_error": self._frequent.error,
         }
+
+
+def _names(dictionary: Dictionary) -> Any:
+    """The texts by which categories are counted: of a long one its beginning, with its hash to tell it from others."""
+    import pyarrow.compute as pc
+
+    values = dictionary.values
+    if isinstance(values, list):
+        return np.array([text_of(value) for value in values], object)
+    lengths = pc.utf8_length(values)
+    if not len(values) or pc.max(lengths).as_py() <= _LONGEST_NAME:
+        return values
+    names = [
+        text if length <= _LONGEST_NAME else f"{text}…{key:016x}"
+        for text, length, key in zip(
+            pc.utf8_slice_codeunits(values, 0, _LONGEST_NAME).to_pylist(),
+            lengths.to_pylist(),
+            dictionary.hashes.tolist(),
+            strict=True,
+        )
+    ]
+    return np.array(names, object)
 
 
 def _iso(microseconds: int) -> str:

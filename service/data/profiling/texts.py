@@ -52,9 +52,9 @@ def word_counts(texts: pa.StringArray) -> npt.NDArray[np.int64]:
     begins[1:] &= ~inside[:-1]
     # A text begins anew whatever the text before it ends with.
     begins[starts] = inside[starts]
-    before = np.append(0, np.cumsum(begins, dtype=np.int64))
-    counts: npt.NDArray[np.int64] = before[starts + lengths] - before[starts]
-    return np.where(lengths > 0, counts, 0)
+    places = np.flatnonzero(begins)
+    counts: npt.NDArray[np.int64] = np.searchsorted(places, starts + lengths) - np.searchsorted(places, starts)
+    return counts
 
 
 def _bytes_of(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn import datasets
 
-from service.data.array_writer import ReadOptions
+from service.data.read_options import ReadOptions
 from service.data.table import TableWriter
 
 ROWS = 600

@@ -25,14 +25,17 @@ def test_equal_values_have_equal_hashes_in_every_type_and_kind() -> None:
     assert told[2] == MISSING
     for few in (False, True):
         assert hashes(pa.array([0, 1, None, 0]), Kind.NUMERIC, few=few) == told
-        assert hashes(pa.array(["0", "1.0", "x", "-0"]), Kind.NUMERIC, few=few) == told
+        texts = hashes(pa.array(["0", "1.0", "x", "-0", "y", "x"]), Kind.NUMERIC, few=few)
+        assert [texts[0], texts[1], texts[3]] == [told[0], told[1], told[3]]
+        assert texts[2] == texts[5] != texts[4] != MISSING
         assert hashes(pa.array([False, True, None, False]), Kind.NUMERIC, few=few) == told
     for kind in (Kind.CATEGORY, Kind.NUMERIC):
         assert hashes(pa.array([False, True, None, False]), kind) == told
         assert hashes(pa.array([0.0, 1.0, float("nan"), -0.0]), kind) == told
     moment = pa.array([datetime.fromisoformat("2024-02-29T12:00"), None], pa.timestamp("us"))
-    texts = pa.array(["2024-02-29T12:00Z", "soon"])
-    assert hashes(moment, Kind.DATE) == hashes(texts, Kind.DATE, few=False) == hashes(moment, Kind.CATEGORY)
+    dates = pa.array(["2024-02-29T12:00Z", "soon"])
+    assert hashes(moment, Kind.DATE) == hashes(moment, Kind.DATE, few=False) == hashes(moment, Kind.CATEGORY)
+    assert hashes(dates, Kind.DATE)[0] == hashes(moment, Kind.DATE)[0]
 
 
 def test_large_whole_numbers_keep_their_difference() -> None:

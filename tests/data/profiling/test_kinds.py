@@ -25,6 +25,8 @@ def kind_of(folder: Path, texts: list[str | None]) -> Kind:
         (["7"] * 95 + ["seven"] * 5, Kind.NUMERIC),
         (["7"] * 94 + ["seven"] * 6, Kind.CATEGORY),
         (["01067", "10115", "80331"], Kind.CATEGORY),
+        (["01067"] + ["10115"] * 99, Kind.CATEGORY),
+        (["01067"] + ["10115"] * 100, Kind.NUMERIC),
         (["0", "0.5", "10"], Kind.NUMERIC),
         (["2024-01-31", "2024-02-29T10:00Z", None], Kind.DATE),
         (["2024-01-31"] * 95 + ["soon"] * 5, Kind.DATE),
@@ -67,9 +69,9 @@ def test_of_many_rows_slices_that_lie_evenly_are_looked_at(tmp_path: Path) -> No
 
 
 def test_reasons_have_figures(tmp_path: Path) -> None:
-    """A guess says what it goes by; a column of codes says why it is no number."""
+    """A guess says what it goes by, even if the client says the same; a column of codes says why it is no number."""
     write(tmp_path, {"zip": ["01067", "10115", "x y"], "text": ["a b c", "d", "e"], "n": ["1", "2", "3"]})
-    guesses = guess_kinds(tmp_path, stored_types(tmp_path), {"text": Kind.CATEGORY})
+    guesses = guess_kinds(tmp_path, stored_types(tmp_path), {"text": Kind.CATEGORY, "n": Kind.NUMERIC})
     assert {name: guess.reason for name, guess in guesses.items()} == {
         "zip": "3 texts in it have 1.3 words on average, and 3 of them differ.",
         "text": "The client said so.",

@@ -91,3 +91,17 @@ def test_texts_have_words(tmp_path: Path) -> None:
     assert column["tokens"][:2] == [{"token": "it", "count": 3}, {"token": "rains", "count": 2}]
     assert {"token": "it's", "count": 1} in column["tokens"]
     assert (column["tokens_of"], column["count_error"]) == (3, 0)
+
+
+def test_long_categories_and_words_are_kept_by_their_beginnings(tmp_path: Path) -> None:
+    """Those that differ later are still told apart, and the profile has the beginning of each."""
+    long = "a" * 5_000
+    column = told(tmp_path, [f"{long}1", f"{long}2", f"{long}1", "b"])
+    assert column["values"] == [
+        {"value": "a" * 99 + "…", "count": 2},
+        {"value": "a" * 99 + "…", "count": 1},
+        {"value": "b", "count": 1},
+    ]
+    assert column["distinct"] == 3
+    column = told(tmp_path, [f"{long} is long"], Kind.TEXT)
+    assert column["tokens"] == [{"token": token, "count": 1} for token in ("a" * 99 + "…", "is", "long")]
