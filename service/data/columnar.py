@@ -100,6 +100,9 @@ class _ParquetSource:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        # Of no columns PyArrow makes as many rows as the footer says, and ends the process where that is damaged.
+        if not self._texts:
+            return 0
         first = next(probe.iter_batches(batch_size=1, row_groups=[number], columns=self._texts), None)
         found = () if first is None else (one for one in first.columns if isinstance(one, pa.DictionaryArray))
         return sum(pc.max(pc.binary_length(one.dictionary)).as_py() or 0 for one in found)

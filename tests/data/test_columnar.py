@@ -296,7 +296,10 @@ def test_encrypted_and_packed_files_are_told(tmp_path: Path) -> None:
 
 
 @each_form
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+# PyArrow may end the process for a rare file, which a child is there for; so the examples are always the same.
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
+)
 @given(
     cut=st.none() | st.integers(0, 3000),
     changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
