@@ -20,7 +20,7 @@ from benchmarks.peers.servers import free_port, running
 
 JOB_SECONDS: Final = 1800.0
 #: The sets whose labels are written in digits.
-DIGITS: Final = ("digits", "images")
+DIGITS: Final = ("digits", "images", "power")
 #: Test rows in one request.
 ROWS_A_REQUEST: Final = 100
 

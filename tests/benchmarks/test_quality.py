@@ -136,7 +136,7 @@ def test_all_but_the_target_is_left_to_kerasd() -> None:
     """Only that the digits' numbers are classes is said."""
     body = kerasd.submission(CASES["iris"], "iris-0", "ds_1", 0)
     assert body == {"model": "iris-0", "dataset": "ds_1", "target": "class", "architecture": "auto", "seed": 0}
-    for name, column in {"digits": "class", "images": "label"}.items():
+    for name, column in {"digits": "class", "images": "label", "power": "class"}.items():
         assert kerasd.submission(CASES[name], "m", "ds_1", 0)["target"] == {"column": column, "as": "classes"}
 
 
