@@ -79,14 +79,18 @@ def _task_of_numbers(one: TargetRequest, folder: Path, notes: list[str]) -> Task
             return Task.NUMBER
     if distinct.tolist() == [0, 1]:
         return Task.BINARY
-    numbered = column.type == "int64" and len(distinct) >= 3 and distinct.tolist() == list(range(len(distinct)))
-    if numbered and rows >= _ROWS_A_CLASS * len(distinct):
+    if column.type == "int64" and rows >= _ROWS_A_CLASS * len(distinct) and _look_like_classes(distinct.tolist()):
         notes.append(
-            f"The target {column.name!r} has the whole numbers 0 to {len(distinct) - 1}: they are taken for classes. "
-            f'To learn a quantity instead, send {{"column": "{column.name}", "as": "number"}}.'
+            f"The target {column.name!r} has the whole numbers {distinct[0]:.0f} to {distinct[-1]:.0f}: they are taken "
+            f'for classes. To learn a quantity instead, send {{"column": "{column.name}", "as": "number"}}.'
         )
-        return Task.CLASSES
+        return Task.BINARY if len(distinct) == 2 else Task.CLASSES
     return Task.NUMBER
+
+
+def _look_like_classes(numbers: list[float]) -> bool:
+    """Whether whole numbers number classes: from 0 or from 1 on, without a gap."""
+    return len(numbers) >= 2 and numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
 
 
 # What is looked at, by form ------------------------------------------------------------------------------------------

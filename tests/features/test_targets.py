@@ -42,7 +42,10 @@ def settled(folder: Path, values: Any, task: Task | None = None, kind: Kind | No
         ([0, 1, 2] * 10, None, Task.CLASSES, ("0", "1", "2")),
         ([0, 1, 2] * 9, None, Task.NUMBER, ()),
         ([0.0, 1.0, 2.0] * 10, None, Task.NUMBER, ()),
-        ([1, 2, 3] * 10, None, Task.NUMBER, ()),
+        ([1, 2, 3] * 10, None, Task.CLASSES, ("1", "2", "3")),
+        ([2, 1] * 10, None, Task.BINARY, ("1", "2")),
+        ([2, 3, 4] * 10, None, Task.NUMBER, ()),
+        ([1, 2, 4] * 10, None, Task.NUMBER, ()),
         ([*range(30)] * 10, None, Task.NUMBER, ()),
         (["so so", "very good"] * 9, Kind.TEXT, Task.BINARY, ("so so", "very good")),
     ],
@@ -53,7 +56,8 @@ def test_values_say_what_is_learned(
     """Without a task, the kind and the different values decide; labels have one order."""
     target, notes = settled(tmp_path, values, kind=kind)
     assert (target.task, target.labels, target.shape, target.separator) == (task, labels, (), None)
-    assert len(notes) == (task is Task.CLASSES and isinstance(values[0], int) and kind is None)
+    counted = type(values[0]) is int and kind is None and {*values} != {0, 1}
+    assert len(notes) == (counted and task is not Task.NUMBER)
 
 
 def test_a_client_can_say_what_is_learned(tmp_path: Path) -> None:
