@@ -32,6 +32,8 @@ KINDS: Final[Mapping[str, str]] = {
 
 #: How long an errand may take, in seconds.
 ERRAND_SECONDS: Final = 600.0
+#: After how many seconds who was turned away, as too many came at once, should come again.
+BUSY_SECONDS: Final = 2
 #: The longest message, in bytes.
 MAX_MESSAGE_BYTES: Final = 64 * 2**20
 _BLOCK_BYTES: Final = 2**16

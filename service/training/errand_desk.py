@@ -19,7 +19,7 @@ import structlog
 from service.errors import KerasdError, Unavailable
 from service.training import verdict
 from service.training.doorbell import MAX_PATH_BYTES
-from service.training.errand import ERRAND_SECONDS, encode, problem
+from service.training.errand import BUSY_SECONDS, ERRAND_SECONDS, encode, problem
 from service.training.kernel import anonymous_bytes, oom_kills
 from service.training.zygote import Child
 
@@ -130,7 +130,7 @@ class ErrandDesk:
             return
         if len(self._errands) >= MOST_ERRANDS:
             busy = f"This machine is at work on {MOST_ERRANDS} such requests, as many as it does at a time; repeat it."
-            _say(connection, problem(Unavailable(busy, retry_after=2)))
+            _say(connection, problem(Unavailable(busy, retry_after=BUSY_SECONDS)))
             connection.close()
             return
         _say(connection, {"begun": True})

@@ -2,18 +2,21 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from service.errors import KerasdError, Unavailable
-from service.training.errand import ERRAND_SECONDS, Kind, Wire, as_error
+from service.training.errand import BUSY_SECONDS, ERRAND_SECONDS, Kind, Wire, as_error
 
 #: How long a supervisor that listens may take to answer, in seconds; while it starts, it imports TensorFlow.
 ANSWER_SECONDS = 20.0
 #: What the last word about an errand that took too long may need, in seconds.
 GRACE_SECONDS = 15.0
+#: How long what clients ask for in bursts is asked again while the machine is busy, and after which pauses, in seconds.
+PATIENCE: Final[Mapping[Kind, float]] = {"read": 10.0, "prepare": 10.0, "profile": 10.0}
+PAUSE_SECONDS = 0.1
 #: How often it is asked whether the client is still there, in seconds.
 LOOK_SECONDS = 0.5
 
@@ -30,6 +33,16 @@ class Errands:
         Raises the KerasdError that the child reports, and Unavailable where there is no child, where it died, or once
         `is_gone` says that the client has hung up; the child ends then.
         """
+        deadline = time.monotonic() + PATIENCE.get(kind, 0.0)
+        while True:
+            try:
+                return self._run(kind, request, is_gone)
+            except Unavailable as error:
+                if error.retry_after != BUSY_SECONDS or time.monotonic() > deadline or is_gone():
+                    raise
+            time.sleep(PAUSE_SECONDS)
+
+    def _run(self, kind: Kind, request: dict[str, Any], is_gone: Callable[[], bool]) -> dict[str, Any]:
         with closing(self._connect()) as wire:
             # Who is turned away need not have been heard to the end.
             with suppress(OSError):

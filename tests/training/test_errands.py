@@ -170,6 +170,25 @@ def test_a_machine_does_a_few_errands_at_a_time(open_desk: Callable[..., Desk]) 
     desk.wait_for_rest()
 
 
+def test_an_upload_waits_for_its_turn(open_desk: Callable[..., Desk]) -> None:
+    """Its body has come already, and should not have to come again."""
+    desk = open_desk(children.work_for_long)
+    leave, leave_last = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(MOST_ERRANDS + 1) as pool:
+        waiting = [pool.submit(desk.errands.run, "export", {}, leave.is_set) for _ in range(MOST_ERRANDS)]
+        desk.wait_for_children(MOST_ERRANDS)
+        last = pool.submit(desk.errands.run, "read", {}, leave_last.is_set)
+        leave.set()
+        for one in waiting:
+            with pytest.raises(Unavailable, match="hung up"):
+                one.result(20)
+        desk.wait_for_children(MOST_ERRANDS + 1)
+        leave_last.set()
+        with pytest.raises(Unavailable, match="hung up"):
+            last.result(20)
+    desk.wait_for_rest()
+
+
 def test_a_child_that_cannot_be_started_is_unavailable(
     open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
