@@ -1,13 +1,19 @@
 """CSV files as data sets: the target columns become y, all others x."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from service.data.array_writer import ArrayWriter, Intake
 from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
 from service.errors import Fault, Invalid
+
+#: What to do where the cells are meant to be no numbers.
+_ADVICE: Final = (
+    "With `target` in the address all cells must be numbers; without it, the file becomes a table whose columns can be "
+    "anything, and a job names its target."
+)
 
 
 def read_csv(path: Path, intake: Intake) -> None:
@@ -68,7 +74,7 @@ def _find_faults(path: Path, header: list[str], intake: Intake, reason: str) -> 
     if len(intake.faults) == before:
         intake.faults.add("", f"The file cannot be read as numbers: {reason[:200]}. Correct it there.")
     # The rows were not all written, so that nothing more can be said of the arrays.
-    intake.faults.raise_if_any()
+    intake.faults.raise_if_any(_ADVICE)
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:

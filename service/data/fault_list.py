@@ -32,12 +32,13 @@ class FaultList:
     def __len__(self) -> int:
         return len(self._kept) + self._more
 
-    def raise_if_any(self) -> None:
-        """Raise Invalid with everything that was found."""
+    def raise_if_any(self, advice: str = "") -> None:
+        """Raise Invalid with everything that was found; `advice` is a sentence beside the usual one."""
         if not self._kept:
             return
         rest = [Fault(pointer="", detail=f"... and {self._more} more")] if self._more else []
-        raise Invalid(f"Faults in the data: {len(self)}. Mend what `errors` lists and send again.", self._kept + rest)
+        detail = f"Faults in the data: {len(self)}. Mend what `errors` lists and send again."
+        raise Invalid(f"{detail} {advice}".strip(), self._kept + rest)
 
 
 def escape(token: str) -> str:

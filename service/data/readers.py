@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+from service.data import table_readers
 from service.data.array_writer import PARTS, Intake
 from service.data.arrays import ArrayFacts, Part
 from service.data.content_digest import ContentDigest
@@ -41,8 +42,11 @@ def format_of(media_type: str, path: Path) -> Format:
     if bare in ("application/x-npy", *_GENERAL) and (bare not in _GENERAL or start == MAGIC):
         raise _one_array()
     if found is None:
-        known = ", ".join(FORMATS)
-        raise UnsupportedMediaType(f"The media type {bare[:80]!r} came; one of {known} was expected.")
+        known = ", ".join(dict.fromkeys([*FORMATS, *table_readers.FORMATS]))
+        raise UnsupportedMediaType(
+            f"The media type {bare[:80]!r} came; one of {known} was expected. With curl, add for example "
+            "-H 'Content-Type: text/csv'."
+        )
     if bare in _GENERAL and not start.startswith(b"PK"):
         raise UnsupportedMediaType(
             f"Data of type {bare} must be an .npz file, but this is no zip file. Use numpy.savez."
