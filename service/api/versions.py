@@ -25,8 +25,10 @@ Result = TypeVar("Result")
 
 #: How many answers to "which version is that now" are remembered.
 _MOST_REMEMBERED = 4096
-#: How much of what is expected of an answer comes from those before the last one.
+#: How much of what is expected of an answer comes from those before the last one, and how many seconds the last one
+#: counts at most: one that took far longer than those before it says more of the machine than of the network.
 _MEMORY_OF_PACE = 0.8
+_MOST_COUNTED = 0.003
 
 
 class Pace:
@@ -37,8 +39,8 @@ class Pace:
 
     def note(self, size: int, seconds: float) -> None:
         """Note how long the answer to a body of so many bytes took; earlier ones still count."""
-        kind = size.bit_length()
-        self._seconds[kind] = seconds + _MEMORY_OF_PACE * (self._seconds.get(kind, seconds) - seconds)
+        kind, counted = size.bit_length(), min(seconds, _MOST_COUNTED)
+        self._seconds[kind] = counted + _MEMORY_OF_PACE * (self._seconds.get(kind, counted) - counted)
 
     def expected(self, size: int) -> float | None:
         """How long the answer to such a body will take; None before the first."""

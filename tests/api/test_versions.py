@@ -238,13 +238,18 @@ def test_the_pace_is_of_late_and_by_size() -> None:
     """One slow answer raises it by a fifth; bodies of another size have their own."""
     pace = Pace()
     assert pace.expected(100) is None
-    pace.note(100, 1.0)
-    assert pace.expected(100) == pace.expected(127) == 1.0
-    assert pace.expected(128) is None
-    pace.note(100, 2.0)
-    assert pace.expected(100) == pytest.approx(1.2)
-    for _ in range(100):
-        pace.note(100, 0.001)
+    pace.note(100, 0.001)
     assert pace.expected(100) == pytest.approx(0.001)
-    pace.note(0, 3.0)
-    assert pace.expected(0) == 3.0
+    pace.note(100, 0.002)
+    assert pace.expected(100) == pytest.approx(0.0012)
+    assert pace.expected(100_000) is None
+
+
+def test_one_answer_that_took_far_longer_counts_little() -> None:
+    """It says more of the machine than of the network; two in a row say that the network is slow."""
+    pace = Pace()
+    pace.note(100, 0.0003)
+    pace.note(100, 5.0)
+    assert (pace.expected(100) or 1) < 0.001
+    pace.note(100, 5.0)
+    assert (pace.expected(100) or 0) > 0.001
