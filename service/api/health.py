@@ -11,7 +11,7 @@ from service.registry.database import Database
 from service.registry.supervisors import Supervisors
 from service.schemas.catalog import Health
 
-#: A supervisor proves life twice a second; one that was silent this long, in seconds, does not count.
+#: A supervisor proves life every few seconds; one that was silent this long, in seconds, does not count.
 SILENCE = 10.0
 
 

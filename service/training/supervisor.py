@@ -36,6 +36,8 @@ from service.training.messages import Failed, Finished, Message, Ready, StartAga
 from service.training.run import Run
 from service.training.zygote import Child, Zygote
 
+#: How often it proves life, in seconds: each time, the web processes must look anew at what they remember.
+BEAT_SECONDS = 2.5
 #: How often leases are renewed and children looked at, in seconds; without a doorbell, also how long a stop can take.
 RENEW_SECONDS = 0.5
 #: The same right after a ring, so that many rings cost no more than a few looks.
@@ -85,7 +87,7 @@ class Supervisor:
         )
         self._bell: Doorbell | None = None
         self._rung = self._stopping = False
-        self._beaten = self._renewed = self._claimed = self._folded = self._begun = float("-inf")
+        self._beaten = self._checked = self._renewed = self._claimed = self._folded = self._begun = float("-inf")
 
     def stop(self, *_: object) -> None:
         """Ask the loop to end; safe in a signal handler."""
@@ -153,9 +155,11 @@ class Supervisor:
     def _keep_house(self) -> None:
         """Prove life, renew the leases, look after the children, and fold the log, each at its own pace."""
         clock = time.monotonic()
-        if clock - self._beaten >= RENEW_SECONDS:
+        if clock - self._beaten >= BEAT_SECONDS:
             self._beaten = clock
             self._supervisors.heartbeat(self._id, self._host, os.getpid(), _now())
+        if clock - self._checked >= RENEW_SECONDS:
+            self._checked = clock
             self._check_children(clock)
         if clock - self._renewed >= (SOON_SECONDS if self._rung else RENEW_SECONDS):
             self._renewed, self._rung = clock, False
@@ -178,6 +182,8 @@ class Supervisor:
 
     def _renew_leases(self, clock: float) -> None:
         """Renew what is held and pass on what clients want of it; end what another supervisor has taken meanwhile."""
+        if not self._runs:
+            return
         elapsed = {(run.job.id, run.job.attempt): run.elapsed(clock) for run in self._runs.values()}
         held = {(one.id, one.attempt): one for one in self._claims.renew(self._owner, self._lease_end(), elapsed)}
         for run in list(self._runs.values()):
