@@ -197,6 +197,23 @@ def test_a_long_table_of_steps_becomes_sequences(service: Service) -> None:
     assert (up["label"], down["label"]) == ("up", "down")
 
 
+def test_a_zip_file_of_sequences_in_folders(service: Service) -> None:
+    """One CSV file a sequence, of different lengths, the folders as labels."""
+    sink, draw = io.BytesIO(), np.random.default_rng(6)
+    with zipfile.ZipFile(sink, "w") as archive:
+        for number in range(60):
+            label, sign = ("up", 1) if number % 2 else ("down", -1)
+            values = sign * np.linspace(0, 1, 8 + number % 5) + draw.normal(scale=0.1, size=8 + number % 5)
+            archive.writestr(f"{label}/{number}.csv", "height\n" + "".join(f"{value:.3f}\n" for value in values))
+    dataset = upload(service, "application/zip", sink.getvalue())
+    assert (dataset["rows"], dataset["format"]) == (60, "sequences")
+    body = {"model": "zipped", "dataset": dataset["id"], "target": "label", "features": {"sequence": "standardize"}}
+    service.train(**body, architecture="auto", fit={"epochs": 40}, seed=2)
+    rising = [[minute / 9] for minute in range(10)]
+    up, down = service.predict("zipped", [{"sequence": rising}, {"sequence": [[-value] for [value] in rising]}])
+    assert (up["label"], down["label"]) == ("up", "down")
+
+
 def test_what_is_wrong_with_records_is_said_where_it_is(service: Service) -> None:
     """A new category, a missing column, a text for a number and an unknown column: all at once, with places."""
     service.train(
