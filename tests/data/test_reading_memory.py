@@ -59,7 +59,8 @@ def write_list(path: Path, rows: int) -> None:
 
 def write_parquet(path: Path, rows: int) -> None:
     table = pa.table({"number": [number * 0.37 for number in range(rows)], "text": [f"word {n}" for n in range(rows)]})
-    pq.write_table(table, path)
+    # A row group is what Parquet is read by, so that it must not grow with the file.
+    pq.write_table(table, path, row_group_size=200_000)
 
 
 @pytest.mark.parametrize(
