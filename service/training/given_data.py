@@ -17,12 +17,11 @@ from service.training.uploads import Uploads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Arrays, or a table, which has columns and a profile; or nothing. `draft` is there if they came inline."""
+    """Arrays, or a table, which has columns; or nothing. `draft` is there if they came inline."""
 
     arrays: tuple[ArrayFacts, ...] = ()
     columns: tuple[ColumnFacts, ...] = ()
     folder: Path | None = None
-    profile: dict[str, Any] | None = None
     draft: Draft | None = None
 
     @property
@@ -84,8 +83,7 @@ class GivenData:
         dataset = self.find(dataset_id, "/dataset", faults)
         if dataset is None:
             return Given()
-        profile = self._datasets.profile(dataset_id) if dataset.is_table else None
-        return Given(arrays=dataset.arrays, columns=dataset.columns, folder=self.folder(dataset_id), profile=profile)
+        return Given(arrays=dataset.arrays, columns=dataset.columns, folder=self.folder(dataset_id))
 
     def _inline(self, data: Any, stack: ExitStack) -> Given:
         if isinstance(data, dict) and "records" in data:
@@ -100,6 +98,5 @@ class GivenData:
             arrays=draft.arrays,
             columns=draft.columns,
             folder=draft.folder.absolute(),
-            profile=draft.profile,
             draft=draft,
         )

@@ -52,7 +52,6 @@ class Preparations:
             "split": asked.split,
             "seed": seed,
             "validation_folder": None if validation_folder is None else str(validation_folder),
-            "profile": given.profile,
         }
         try:
             made = self._errands.run("prepare", request)
