@@ -1,11 +1,15 @@
 """What the zygote imports before it forks: everything slow that every child needs, and nothing that starts a thread.
 
 onnxruntime starts a thread as it is imported, and a process forked after that hangs; so the children import it, each
-for itself.
+for itself. PyArrow does so, too, and Keras imports it where pandas is installed: here pandas is not.
 """
 
 import gc
 
+# This goes before Keras.
+import service.training.no_pandas
+
+# isort: split
 import keras  # noqa: F401  (imported for its side effect: it is in memory before the fork)
 import onnx  # noqa: F401
 import tensorflow  # noqa: F401  # type: ignore[import-untyped]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 SCRIPT = """
@@ -28,7 +29,11 @@ print(zygote._standby)
 
 
 def test_the_zygote_has_one_thread(tmp_path: Path) -> None:
-    """With all that it imports it has one thread; a child that fails says so; one child at most stands by."""
+    """With all that it imports it has one thread; a child that fails says so; one child at most stands by.
+
+    Beside the tests pandas is installed, which Keras would import, and that a library that starts a thread.
+    """
+    assert find_spec("pandas") is not None
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "standby")],
