@@ -83,7 +83,8 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
 def create_front_door() -> FrontDoor:
     """The web process's ASGI application: the Flask application, and in front of it the way for predictions."""
     parts = _parts(Settings.from_environment())
-    Warmer(parts.database, Models(parts.database), parts.predictor, parts.settings.session_budget_bytes).start()
+    warmer = Warmer(parts.database, Models(parts.database), parts.predictor, parts.settings.session_budget_bytes)
+    warmer.start()
     return FrontDoor(
         _flask(parts, lambda: datetime.now(UTC)),
         parts.versions,
@@ -96,6 +97,7 @@ def create_front_door() -> FrontDoor:
         threads=parts.settings.web_threads,
         queue=parts.settings.web_queue,
         max_body_bytes=parts.settings.max_body_bytes,
+        tick=warmer.tick,
     )
 
 

@@ -7,6 +7,7 @@ then ends them in order. On Linux the kernel ends them when the runner itself is
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import socket
@@ -23,7 +24,9 @@ from typing import Any
 from service.config import Settings, unknown_variables
 
 FIRST_DELAY, LONGEST_DELAY, CALM = 0.5, 10.0, 60.0
-_TICK = 0.1
+#: How often the parts are looked at, in seconds: while one is starting or ending, and while all is well. A signal
+#: cuts both short, and the end of a part brings one.
+_TICK, _CALM_TICK = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -114,6 +117,31 @@ def serve(settings: Settings) -> int:
     return 0
 
 
+class Wakeup:
+    """Lets the main thread sleep until a signal comes; used as a context manager.
+
+    The interpreter writes a byte for each signal, which says no more than that one came: its handler runs as ever.
+    """
+
+    def __enter__(self) -> "Wakeup":
+        self._signalled, self._writer = socket.socketpair()
+        self._signalled.setblocking(False)
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.set_wakeup_fd(-1)
+        self._signalled.close()
+        self._writer.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for so long, or until the next signal; one since the last sleep counts."""
+        select.select([self._signalled], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            self._signalled.recv(4096)
+
+
 class Runner:
     """The loop that watches the parts; the signal handlers only count."""
 
@@ -127,15 +155,21 @@ class Runner:
         """Watch the parts until a signal comes, then end them."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._count_signal)
-        try:
-            self._prepare()
-            while not self._signals:
-                for part in self._parts:
-                    part.watch(time.monotonic())
-                self._announce_when_ready()
-                time.sleep(_TICK)
-        finally:
-            self._end()
+        # By default it would wake nobody.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with Wakeup() as wakeup:
+            try:
+                self._prepare()
+                while not self._signals:
+                    for part in self._parts:
+                        part.watch(time.monotonic())
+                    self._announce_when_ready()
+                    wakeup.sleep(self._pause())
+            finally:
+                self._end(wakeup)
+
+    def _pause(self) -> float:
+        return _CALM_TICK if self._announced and all(part.alive for part in self._parts) else _TICK
 
     def _prepare(self) -> None:
         """Bring the tables up to date while the web processes' first one imports what they need; they wait for it."""
@@ -159,7 +193,7 @@ class Runner:
             self._announced = True
             print(welcome(self._settings.local_url), flush=True)
 
-    def _end(self) -> None:
+    def _end(self, wakeup: Wakeup) -> None:
         """Give the parts their time to end; a second signal cuts it short."""
         asked = self._signals
         _log().info("shutting_down", seconds=self._settings.shutdown_seconds)
@@ -167,7 +201,7 @@ class Runner:
             part.terminate()
         deadline = time.monotonic() + self._settings.shutdown_seconds
         while any(part.alive for part in self._parts) and time.monotonic() < deadline and self._signals == asked:
-            time.sleep(_TICK)
+            wakeup.sleep(_TICK)
         for part in self._parts:
             part.kill()
 

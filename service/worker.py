@@ -1,6 +1,7 @@
 """The class of gunicorn's workers: uvicorn's, with kerasd's own protocol, and connections that are shared fairly."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.server import Server
@@ -15,6 +16,7 @@ class FairServer(Server):
 
     def __init__(self, config: Any, loads: Loads, worker: int) -> None:
         super().__init__(config)
+        self._tick: Callable[[], None] = getattr(config.app, "tick", lambda: None)
         self._loads = loads
         self._worker = worker
 
@@ -29,6 +31,7 @@ class FairServer(Server):
     async def on_tick(self, counter: int) -> bool:
         should_exit = await super().on_tick(counter)
         self._tell()
+        self._tick()
         return should_exit
 
     def _acceptor(self, listener: socket.socket) -> Acceptor:

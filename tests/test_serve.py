@@ -3,19 +3,20 @@
 import json
 import os
 import shlex
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 
 from service import cli, serve
 from service.config import Settings
-from service.serve import Backoff, Part, ServeError, check_port, is_ready, parts, welcome
+from service.serve import Backoff, Part, ServeError, Wakeup, check_port, is_ready, parts, welcome
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -108,6 +109,24 @@ def test_terminate_ends_a_part(part: Callable[[list[str]], Part]) -> None:
     one.terminate()
     wait_for(lambda: not one.alive)
     one.terminate()
+
+
+def test_a_signal_ends_a_sleep() -> None:
+    """One that came before it, too; each ends one sleep, and is handled as ever."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    try:
+        with Wakeup() as wakeup:
+            Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            started = time.monotonic()
+            wakeup.sleep(60)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            wakeup.sleep(60)
+            assert time.monotonic() - started < 30
+            wakeup.sleep(0.01)
+        assert heard == [signal.SIGUSR1] * 2
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_taken_port_is_an_error_that_says_what_to_do(taken_port: int) -> None:

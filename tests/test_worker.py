@@ -28,6 +28,10 @@ class App:
         self.heard: list[str] = []
         self.left: list[str] = []
         self.slow = asyncio.Event()
+        self.ticks = 0
+
+    def tick(self) -> None:
+        self.ticks += 1
 
     def expects(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> object | None:
         return url if url.startswith(b"/express") else None
@@ -444,6 +448,11 @@ def test_the_others_are_told_how_many_connections_there_are(running: Running) ->
             assert client.ask(post("/express", b"1")).status == 200
         wait_for(lambda: running.loads.least() == 2)
     wait_for(lambda: running.loads.least() == 0)
+
+
+def test_the_application_is_told_that_time_goes_on(running: Running) -> None:
+    """Also where nobody asks for anything."""
+    wait_for(lambda: running.app.ticks >= 2)
 
 
 def test_mistakes_are_logged_without_a_trace(client: Client, caplog: pytest.LogCaptureFixture) -> None:

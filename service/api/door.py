@@ -115,8 +115,13 @@ class FrontDoor:
         threads: int,
         queue: int,
         max_body_bytes: int,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Give `threads` threads to all that takes time; so many as `queue` more requests may wait for one."""
+        """Give `threads` threads to all that takes time; so many as `queue` more requests may wait for one.
+
+        `tick` is what the server is to call some times a second.
+        """
+        self.tick = tick
         self._versions = versions
         self._predictor = predictor
         self._routes = routes

@@ -95,12 +95,12 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    state: int
+    edition: int
     served: Served
 
 
 class Versions:
-    """Finds versions, and remembers which it found for as long as nobody has changed the database."""
+    """Finds versions, and remembers which it found for as long as nobody has changed a version or an alias."""
 
     def __init__(self, database: Database, models: Models) -> None:
         self._database = database
@@ -121,7 +121,7 @@ class Versions:
 
     def known(self, name: str, wanted: str = LATEST) -> Served | None:
         """Give the version as `find` does if that takes no time, or None; for the event loop, which must not wait."""
-        return self._known(name, wanted, self._database.state())
+        return self._known(name, wanted, self._database.edition())
 
     def use(self, name: str, wanted: str, use: Callable[[Served], Result]) -> Result:
         """Use the version that is found.
@@ -132,21 +132,21 @@ class Versions:
         return with_successor(lambda: self.find(name, wanted), use)
 
     def _find(self, name: str, wanted: str, read: Callable[[], Version]) -> Served:
-        state = self._database.state()
-        known = self._known(name, wanted, state)
+        edition = self._database.edition()
+        known = self._known(name, wanted, edition)
         if known is not None:
             return known
         version = read()
         before = self._found.get((name, wanted))
-        # A version never changes, so that what was made of it is made once, however often the database changes.
+        # A version never changes, so that what was made of it is made once, however often others come.
         served = before.served if before is not None and before.served.version.id == version.id else Served.of(version)
-        if state is not None:
-            self._remember(name, wanted, _Remembered(state, served))
+        if edition is not None:
+            self._remember(name, wanted, _Remembered(edition, served))
         return served
 
-    def _known(self, name: str, wanted: str, state: int | None) -> Served | None:
+    def _known(self, name: str, wanted: str, edition: int | None) -> Served | None:
         known = self._found.get((name, wanted))
-        return known.served if known is not None and state is not None and known.state == state else None
+        return known.served if known is not None and edition is not None and known.edition == edition else None
 
     def _read(self, name: str, wanted: str) -> Version:
         if wanted.isascii() and wanted.isdecimal():

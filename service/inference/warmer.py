@@ -5,6 +5,7 @@ first answer for ONNX Runtime besides.
 """
 
 import threading
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,7 @@ from service.inference.signature import Signature, TensorSpec
 from service.registry.database import Database
 from service.registry.models import Models, Version
 
-#: How often the database is asked whether anything has changed, in seconds. That takes some microseconds, but also the
-#: interpreter from the event loop, so that a hundredth of all predictions would feel it at four times the pace.
-LOOK_SECONDS = 0.1
-#: How often at most it is asked what has changed; a job in training changes it several times a second.
+#: How often at most the database is asked what has changed.
 READ_SECONDS = 0.1
 #: How often it is asked where it cannot tell that nothing has changed.
 BLIND_SECONDS = 1.0
@@ -29,7 +27,10 @@ _log = structlog.get_logger()
 
 
 class Warmer:
-    """Runs in a thread of its own, from `start` to `stop`."""
+    """Runs in a thread of its own, from `start` to `stop`; somebody who is awake anyway calls `tick` meanwhile.
+
+    A thread that wakes up by itself takes the interpreter from the event loop, in the middle of a prediction.
+    """
 
     def __init__(self, database: Database, models: Models, predictor: Predictor, budget_bytes: int) -> None:
         """Load versions whose files have at most so many bytes together, so that none pushes another out."""
@@ -38,17 +39,30 @@ class Warmer:
         self._predictor = predictor
         self._budget_bytes = budget_bytes
         self._newest: tuple[str | None, str | None] | None = None
+        self._seen: int | None = None
+        self._looked = float("-inf")
+        self._told = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="warmer", daemon=True)
 
     def start(self) -> None:
         """Begin with what there is."""
+        self._told.set()
         self._thread.start()
 
     def stop(self) -> None:
         """End; returns once the thread has."""
         self._stopped.set()
+        self._told.set()
         self._thread.join()
+
+    def tick(self) -> None:
+        """See whether there is anything new, which takes microseconds; the thread then looks at it."""
+        edition = self._database.edition()
+        if edition is None and monotonic() - self._looked < BLIND_SECONDS:
+            return
+        if edition is None or edition != self._seen:
+            self._told.set()
 
     def look(self) -> None:
         """Load what is new since the last look; a version that cannot be loaded is left to whoever asks for it."""
@@ -76,18 +90,16 @@ class Warmer:
             _log.warning("version_not_warm", model=version.model, version=version.number, reason=str(error)[:500])
 
     def _run(self) -> None:
-        seen: int | None = None
-        while not self._stopped.is_set():
-            state = self._database.state()
-            if state is None or state != seen:
-                try:
-                    self.look()
-                    seen = state
-                except Exception as error:
-                    # The database is away, or being migrated: the next look may find it again.
-                    _log.warning("no_look_at_versions", reason=str(error)[:500])
-                self._stopped.wait(BLIND_SECONDS if state is None else READ_SECONDS)
-            self._stopped.wait(LOOK_SECONDS)
+        while self._told.wait() and not self._stopped.is_set():
+            self._told.clear()
+            edition, self._looked = self._database.edition(), monotonic()
+            try:
+                self.look()
+                self._seen = edition
+            except Exception as error:
+                # The database is away, or being migrated: the next look may find it again.
+                _log.warning("no_look_at_versions", reason=str(error)[:500])
+            self._stopped.wait(READ_SECONDS)
 
 
 def _row(spec: TensorSpec) -> np.ndarray[Any, Any]:

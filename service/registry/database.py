@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Database:
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
-        self._watches: dict[int, tuple[int, sqlite3.Cursor]] = {}
+        self._watches: dict[int, _Watch] = {}
         self._watching = threading.Lock()
         self._watch_numbers = itertools.count()
 
@@ -100,23 +100,30 @@ class Database:
         It takes microseconds, so that what was read can be kept until the number changes. SQLite alone has it, and
         counts what other connections commit: this asks by one on which nothing is ever written.
         """
+        return self._watched(_Watch.state)
+
+    def edition(self) -> int | None:
+        """A number that is another one after each change of versions and aliases; None where that is not known.
+
+        It takes as long as `state`, but does not change with every sign of life, or each epoch of a job.
+        """
+        return self._watched(_Watch.edition)
+
+    def _watched(self, look: Callable[["_Watch"], int]) -> int | None:
         if not self.is_sqlite or self._url.database in _IN_MEMORY:
             return None
         try:
             with self._watching:
-                watch, cursor = self._watches.get(os.getpid()) or self._new_watch()
-                version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
-                # Each connection counts from the same number, so that a later one could repeat an earlier one's.
-                return watch << 32 | version
+                return look(self._watches.get(os.getpid()) or self._new_watch())
         except sqlite3.Error:
             # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
             return None
 
-    def _new_watch(self) -> tuple[int, sqlite3.Cursor]:
+    def _new_watch(self) -> "_Watch":
         place, given = self._own_engine().dialect.create_connect_args(self._url)
         options: dict[str, Any] = {**given, "timeout": 0.0, "isolation_level": None, "check_same_thread": False}
-        watch = sqlite3.connect(str(place[0]), **options).cursor()
-        return self._watches.setdefault(os.getpid(), (next(self._watch_numbers), watch))
+        watch = _Watch(next(self._watch_numbers), sqlite3.connect(str(place[0]), **options).cursor())
+        return self._watches.setdefault(os.getpid(), watch)
 
     def checkpoint(self, *, truncate: bool = True) -> bool:
         """Move SQLite's write-ahead log into the database; False when readers or writers kept a part of it.
@@ -142,7 +149,7 @@ class Database:
             engine.dispose()
         watch = self._watches.pop(os.getpid(), None)
         if watch is not None:
-            watch[1].connection.close()
+            watch.close()
 
     def _own_engine(self) -> Engine:
         engine = self._engines.get(os.getpid())
@@ -168,6 +175,31 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._checkpoints:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+class _Watch:
+    """A connection to SQLite that only sees what others commit; both numbers raise sqlite3.Error while it is busy."""
+
+    def __init__(self, number: int, cursor: sqlite3.Cursor) -> None:
+        """`number` is another one for each watch of a process."""
+        self._number, self._cursor = number, cursor
+        self._edition: tuple[int, int] | None = None
+
+    def state(self) -> int:
+        version: int = self._cursor.execute("PRAGMA data_version").fetchone()[0]
+        # Each connection counts from the same number, so that a later one could repeat an earlier one's.
+        return self._number << 32 | version
+
+    def edition(self) -> int:
+        # What is committed between the two questions is in the answer of the second, and changes the next state.
+        state = self.state()
+        if self._edition is None or self._edition[0] != state:
+            [(number,)] = self._cursor.execute("SELECT number FROM edition").fetchall()
+            self._edition = state, number
+        return self._edition[1]
+
+    def close(self) -> None:
+        self._cursor.connection.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

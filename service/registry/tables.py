@@ -220,6 +220,11 @@ aliases = Table(
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.number"]),
 )
 
+# One row, whose number grows with each change of versions and aliases: a web process remembers what it has read of
+# these for as long as the number stays. On SQLite triggers count, which a migration that makes one of the two tables
+# anew must make anew, too; elsewhere nobody asks.
+edition = Table("edition", metadata, Column("number", BigInteger, nullable=False))
+
 supervisors = Table(
     "supervisors",
     metadata,

@@ -86,6 +86,8 @@ class Supervisor:
             max_memory_bytes=settings.max_memory_bytes,
         )
         self._bell: Doorbell | None = None
+        # The state of the database in which no job was waiting.
+        self._idle_since: int | None = None
         self._rung = self._stopping = False
         self._beaten = self._checked = self._renewed = self._claimed = self._folded = self._begun = float("-inf")
 
@@ -206,14 +208,19 @@ class Supervisor:
         return self._settings.training_threads - sum(run.threads for run in self._runs.values())
 
     def _claim_while_free(self) -> None:
-        """Claim jobs while a slot is free; the queue is looked at after a ring, an end, or a while."""
-        clock = time.monotonic()
-        if clock - self._claimed < POLL_SECONDS:
+        """Claim jobs while a slot is free; the queue is looked at after a ring, an end, or a while.
+
+        It is still empty where it was, and nobody has changed anything since: a supervisor that has nothing to do must
+        not take a processor from predictions.
+        """
+        clock, state = time.monotonic(), self._database.state()
+        if clock - self._claimed < POLL_SECONDS or (state is not None and state == self._idle_since):
             return
         self._claimed = clock
         while len(self._runs) < self._settings.slots:
             job = self._claims.claim(self._owner, self._lease_end(), _now())
             if job is None:
+                self._idle_since = state
                 return
             self._begun = time.monotonic()
             self._runs[job.id] = self._launcher.begin(job, self._free_threads())

@@ -260,7 +260,7 @@ def test_a_database_that_is_away(settings: Settings, monkeypatch: pytest.MonkeyP
     with contextlib.closing(House(settings)) as house:
         case = CASES["native, plain"]
         warm(house, case)
-        monkeypatch.setattr(house.database, "state", lambda: None)
+        monkeypatch.setattr(house.database, "edition", lambda: None)
         assert house.at_once(case) is None
         assert house.ask(case).status == 200
         assert house.passed_on == []

@@ -1,5 +1,6 @@
 """The warmer: what is new is loaded before anybody asks, as far as there is room, and nothing that is wrong ends it."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from service.inference.warmer import Warmer
 from service.registry.aliases import ANY, Aliases, Seen
 from service.registry.database import Database
 from service.registry.models import Models, Version
+from service.registry.supervisors import Supervisors
 from tests.api.served import Published
 from tests.registry.conftest import NOON, closed_databases
 
@@ -46,13 +48,21 @@ def warmer_of(database: Database, predictor: Predictor, budget: int = 10**9) -> 
 
 @pytest.fixture
 def running(database: Database, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warmer]:
-    """A warmer that looks all the time, in its thread."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    """A warmer in its thread, and a clock that ticks for it all the time."""
     monkeypatch.setattr(module, "READ_SECONDS", 0.001)
     monkeypatch.setattr(module, "BLIND_SECONDS", 0.001)
-    warmer = warmer_of(database, predictor)
+    warmer, over = warmer_of(database, predictor), threading.Event()
+
+    def clock() -> None:
+        while not over.wait(0.001):
+            warmer.tick()
+
+    ticking = threading.Thread(target=clock)
     warmer.start()
+    ticking.start()
     yield warmer
+    over.set()
+    ticking.join()
     warmer.stop()
 
 
@@ -183,10 +193,31 @@ def test_a_database_that_cannot_tell_is_asked_at_times(
     request: pytest.FixtureRequest,
 ) -> None:
     """As PostgreSQL is."""
-    monkeypatch.setattr(database, "state", lambda: None)
+    monkeypatch.setattr(database, "edition", lambda: None)
     request.getfixturevalue("running")
     version = published.logarithm("log")
     wait_for(lambda: predictor.is_loaded(version))
+
+
+def test_a_change_of_nothing_that_is_served_wakes_nobody(
+    published: Published, database: Database, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signs of life and the epochs of jobs come several times a second."""
+    looks: list[int] = []
+    newest = Models.newest
+    monkeypatch.setattr(module, "READ_SECONDS", 0.0)
+    monkeypatch.setattr(Models, "newest", lambda self: looks.append(1) or newest(self))
+    warmer = warmer_of(database, predictor)
+    warmer.start()
+    wait_for(lambda: warmer._seen is not None)
+    for number in range(20):
+        Supervisors(database).heartbeat("sup_1", "here", number, NOON)
+        warmer.tick()
+    assert len(looks) == 1
+    version = published.logarithm("log")
+    warmer.tick()
+    wait_for(lambda: predictor.is_loaded(version))
+    warmer.stop()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool"])

@@ -16,9 +16,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from service.errors import StorageFull, Unavailable
 from service.registry import database as module
+from service.registry.aliases import ANY, Aliases, Seen
 from service.registry.database import Database, wal_race_possible
 from service.registry.job import Job
+from service.registry.models import Models
+from service.registry.supervisors import Supervisors
 from service.registry.tables import models
+from tests.registry.conftest import NOON, an_import
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000, "wal_autocheckpoint": 0}
 
@@ -220,6 +224,41 @@ def test_a_forked_process_has_states_of_its_own(database: Database, submit: Call
     assert database.state() not in (None, before)
 
 
+def test_the_edition_changes_with_versions_and_aliases_alone(
+    database: Database, open_database: Callable[..., Database], submit: Callable[..., Job]
+) -> None:
+    """Each of their changes counts, whoever commits it; what else is written does not."""
+    other, told = open_database(), [database.edition()]
+    aliases, registry = Aliases(other), Models(other)
+    changes: list[Callable[[], object]] = [
+        lambda: registry.add(an_import(), NOON),
+        lambda: registry.add(an_import(), NOON),
+        lambda: aliases.put("xor", "stable", 1, Seen(), NOON),
+        lambda: aliases.put("xor", "stable", 2, Seen(revisions=ANY), NOON),
+        lambda: aliases.delete("xor", "stable", Seen(revisions=ANY)),
+        lambda: registry.delete_version("xor", 2),
+        lambda: registry.delete("xor"),
+    ]
+    for change in changes:
+        change()
+        told.append(database.edition())
+        Supervisors(other).heartbeat("sup_1", "here", 1, NOON)
+        submit(model="other")
+        assert database.edition() == told[-1]
+    assert None not in told
+    assert len(set(told)) == len(changes) + 1
+
+
+def test_the_edition_is_asked_again_only_after_a_change(database: Database) -> None:
+    """The question is asked for each prediction."""
+    database.edition()
+    watch = database._watches[os.getpid()]
+    asked: list[str] = []
+    watch._cursor.connection.set_trace_callback(asked.append)
+    assert database.edition() == database.edition()
+    assert asked == ["PRAGMA data_version"] * 2
+
+
 def test_threads_may_ask_for_the_state(database: Database) -> None:
     """All at once, and for the first time, too."""
     with ThreadPoolExecutor(8) as threads:
@@ -246,6 +285,7 @@ def test_the_state_does_not_wait_for_writers(database: Database, tmp_path: Path)
 def test_a_state_that_nobody_knows_is_none(url: str) -> None:
     """It is not asked for elsewhere, is in memory, or is not to be had."""
     assert Database(url).state() is None
+    assert Database(url).edition() is None
 
 
 def test_the_state_is_that_of_the_database_of_the_url(tmp_path: Path) -> None:
