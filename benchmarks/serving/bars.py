@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.serving import readings as quantity
 from benchmarks.serving.memory import MIB
 from benchmarks.serving.networks import NETWORKS
-from benchmarks.serving.readings import JSON, Readings
+from benchmarks.serving.readings import FLAT_JSON, JSON, Readings
 from benchmarks.serving.servers import SERVERS, Kind
 
 #: What a quantity is called where the faster of the binary forms is meant.
@@ -14,12 +14,16 @@ BEST_BINARY = "best binary"
 #: Each of them has bars of its own.
 MODEL_SERVERS = tuple(server.name for server in SERVERS.values() if server.kind is Kind.MODEL_SERVER)
 
+#: Those whose JSON is flat: kerasd is compared by its nested JSON, and by the very bytes that these are sent.
+FLAT_PEERS = ("mlserver",)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """kerasd's reading by another one is to be `at_least`, or `below`; without a `peer` it is compared with a number.
 
-    `unit` divides kerasd's reading where there is no peer.
+    `unit` divides kerasd's reading where there is no peer. `limit` is the quantity that stands for what the machine
+    allows: no reading of kerasd's can be above it.
     """
 
     text: str
@@ -30,15 +34,20 @@ class Bar:
     at_least: float | None = None
     below: float | None = None
     unit: float = 1.0
+    limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A bar with its ratio, or its figure; None where something was not read, and then the bar is not met."""
+    """A bar with its ratio, or its figure; None where something was not read, and then the bar is not met.
+
+    `limit` is the ratio that the machine allows at most, where that was read.
+    """
 
     bar: Bar
     ratio: float | None
     met: bool
+    limit: float | None = None
 
 
 def bars(network: str) -> Iterator[Bar]:
@@ -74,14 +83,10 @@ def _single_rows(network: str) -> Iterator[Bar]:
 def _many_rows(network: str) -> Iterator[Bar]:
     title, rate = NETWORKS[network].title, quantity.rows_rate(1000)
     for peer, factor in [*((name, 3.0) for name in MODEL_SERVERS), ("fastapi", 1.5)]:
-        yield Bar(
-            text=f"{title}: JSON of 1000 rows, at least {factor:g} times {SERVERS[peer].title}",
-            network=network,
-            quantity=rate,
-            peer=peer,
-            peer_quantity=rate,
-            at_least=factor,
-        )
+        yield _json_rows(f"{title}: JSON of 1000 rows", network, rate, peer, factor)
+    for peer in FLAT_PEERS:
+        flat = quantity.rows_rate(1000, FLAT_JSON)
+        yield _json_rows(f"{title}: the same JSON of 1000 rows, flat", network, flat, peer, 3.0)
     yield Bar(
         text=f"{title}: 1000 rows as bytes, at least 5 times kerasd's own JSON",
         network=network,
@@ -89,6 +94,18 @@ def _many_rows(network: str) -> Iterator[Bar]:
         peer="kerasd",
         peer_quantity=quantity.rows_rate(1000, JSON),
         at_least=5.0,
+        limit=quantity.NETWORK_ROWS,
+    )
+
+
+def _json_rows(what: str, network: str, own: str, peer: str, factor: float) -> Bar:
+    return Bar(
+        text=f"{what}, at least {factor:g} times {SERVERS[peer].title}",
+        network=network,
+        quantity=own,
+        peer=peer,
+        peer_quantity=quantity.rows_rate(1000),
+        at_least=factor,
     )
 
 
@@ -141,7 +158,9 @@ def _verdict(bar: Bar, readings: Readings) -> Verdict:
         return Verdict(bar=bar, ratio=None, met=False)
     ratio = own / peer
     if bar.at_least is not None:
-        return Verdict(bar=bar, ratio=ratio, met=ratio >= bar.at_least)
+        most = None if bar.limit is None else readings.median("kerasd", bar.network, bar.limit)
+        limit = None if most is None else most / peer
+        return Verdict(bar=bar, ratio=ratio, met=ratio >= bar.at_least, limit=limit)
     assert bar.below is not None
     return Verdict(bar=bar, ratio=ratio, met=ratio < bar.below)
 

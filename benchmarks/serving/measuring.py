@@ -15,6 +15,7 @@ from benchmarks.serving import own
 from benchmarks.serving import readings as quantity
 from benchmarks.serving.dialects import Dialect
 from benchmarks.serving.environments import NotInstalled, python_of
+from benchmarks.serving.floor import floor
 from benchmarks.serving.kerasd import settings
 from benchmarks.serving.load import LoadFailed
 from benchmarks.serving.memory import descendants, memory, web_processes, web_workers
@@ -98,6 +99,8 @@ def _parts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
     if Part.SINGLE in wanted:
         yield Part.SINGLE, lambda: _single(subject)
     yield "memory", lambda: _memory(subject)
+    if is_own and Part.FLOOR in wanted:
+        yield Part.FLOOR, lambda: floor(subject)
     if is_own and Part.COLD in wanted:
         yield Part.COLD, lambda: own.cold(subject)
     if is_own and Part.BUSY in wanted:

@@ -17,6 +17,8 @@ class Part(StrEnum):
     ROWS = "rows"
     #: Bodies of 1000 rows, as bytes.
     BINARY = "binary"
+    #: The network without a server: what the machine allows.
+    FLOOR = "floor"
     #: The first predictions of versions that were just trained (kerasd alone).
     COLD = "cold"
     #: Single-row JSON at one connection while a job trains (kerasd alone).

@@ -16,6 +16,8 @@ WEB_START, WORKER_READY_RSS, WORKER_RSS, WEB_PSS, WEB_RSS = (
 )
 COLD_FIRST, COLD_TENTH = "cold_first", "cold_tenth"
 IDLE_P99, BUSY_P99, IDLE_RATE, BUSY_RATE = "idle_p99", "busy_p99", "idle_rate", "busy_rate"
+#: Rows a second of the network alone, without a server.
+NETWORK_ROWS = "network_rows"
 #: Forms of a body of many rows; all others are binary.
 JSON, FLAT_JSON = "json", "flat json"
 

@@ -69,6 +69,29 @@ def test_the_faster_of_the_binary_forms_counts() -> None:
     assert verdict(readings, "1000 rows as bytes, at least 5 times kerasd's own JSON").ratio == pytest.approx(7)
 
 
+def test_a_bar_that_the_machine_forbids_says_what_it_allows() -> None:
+    """No server answers more rows than the network does without one."""
+    own = {
+        quantity.rows_rate(1000): [100.0],
+        quantity.rows_rate(1000, "npy"): [300.0],
+        quantity.NETWORK_ROWS: [360.0],
+    }
+    text = "1000 rows as bytes, at least 5 times kerasd's own JSON"
+    found = verdict(readings_of(kerasd=own), text)
+    assert (found.ratio, found.limit, found.met) == (3.0, 3.6, False)
+    assert verdict(readings_of(kerasd={**own, quantity.NETWORK_ROWS: []}), text).limit is None
+
+
+def test_flat_json_is_compared_with_the_very_same_bytes() -> None:
+    """Beside kerasd's nested JSON."""
+    rows, flat = quantity.rows_rate(1000), quantity.rows_rate(1000, quantity.FLAT_JSON)
+    readings = readings_of(kerasd={rows: [200.0], flat: [330.0]}, mlserver={rows: [100.0]})
+    peer = SERVERS["mlserver"].title
+    nested = verdict(readings, f"JSON of 1000 rows, at least 3 times {peer}")
+    same = verdict(readings, f"the same JSON of 1000 rows, flat, at least 3 times {peer}")
+    assert (nested.ratio, nested.met, same.ratio, same.met) == (2.0, False, 3.3, True)
+
+
 def test_one_wild_reading_changes_no_verdict() -> None:
     """Medians are compared, not means."""
     readings = readings_of(kerasd={quantity.COLD_FIRST: [0.003, 0.9, 0.004]})
