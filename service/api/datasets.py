@@ -166,7 +166,7 @@ def _body() -> BinaryIO:
 
 
 def _options(query: dict[str, Any]) -> TableOptions:
-    chosen = {name: query[name] for name in ("delimiter", "sequence", "time", "window", "horizon", "stride")}
+    chosen = {name: query[name] for name in ("delimiter", "decimal", "sequence", "time", "window", "horizon", "stride")}
     nulls = NULLS if query["null"] is None else tuple(query["null"])
     return TableOptions(limits=ReadOptions(target=tuple(query["target"])), nulls=nulls, **chosen)
 

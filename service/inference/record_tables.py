@@ -19,6 +19,7 @@ from service.features.answer import Logits, joined, tabulated
 from service.features.preparation import Category, Feature, Number, Preparation, Task
 from service.features.preparation import Sequence as Steps
 from service.inference.arrow_tables import as_lists, is_numbers, read_table, stream_in, written
+from service.inference.csv_files import check_delimiter
 from service.inference.records import check_rows, column_faults, read_records, records_of, refusal
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +32,7 @@ def read_csv(content: bytes, preparation: Preparation) -> Arrays:
     Raises MalformedRequest where it is no UTF-8, and Invalid with what does not fit.
     """
     header = read_names(io.BytesIO(content))
+    check_delimiter(header, content, preparation.columns)
     _check_names(header, preparation)
     try:
         text = content.decode("utf-8-sig")

@@ -91,6 +91,64 @@ def test_a_client_can_say_the_delimiter_and_what_is_missing(tmp_path: Path) -> N
     assert take(tmp_path, read_csv_table, "a,b\nNA,?\nx,y\n", nulls=("?",))[0] == {"a": "NA", "b": None}
 
 
+EUROPEAN = "who;price;count;list\nAda;3,14;7;1,2\nBob;-1000,5;8;1,2,3\nEva;2e3;;\n"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_decimal_commas_are_found_out_or_said(tmp_path: Path, delimiter: str, decimal: str | None) -> None:
+    """Where spreadsheets write them; a column of which a cell is no number with a comma is text."""
+    body = EUROPEAN.replace(";", delimiter)
+    reader = read_csv_table if delimiter == ";" else read_tsv_table
+    assert take(tmp_path, reader, body, decimal=decimal) == [
+        {"who": "Ada", "price": 3.14, "count": 7, "list": "1,2"},
+        {"who": "Bob", "price": -1000.5, "count": 8, "list": "1,2,3"},
+        {"who": "Eva", "price": 2000.0, "count": None, "list": None},
+    ]
+
+
+def test_decimal_points_can_be_said(tmp_path: Path) -> None:
+    """Numbers with commas are texts then, as they are where other delimiters make another kind of file likely."""
+    assert types(tmp_path, read_csv_table, EUROPEAN, decimal=".")["price"] == "string"
+    assert types(tmp_path, read_csv_table, 'a,b\n"1,5",2\n') == {"a": "string", "b": "int64"}
+    assert take(tmp_path, read_csv_table, 'a,b\n"1,5",2.5\n', decimal=",") == [{"a": 1.5, "b": "2.5"}]
+    assert take(tmp_path, read_csv_table, "a\n1,5\n", decimal=",") == [{"a": 1.5}]
+
+
+def test_each_column_has_a_decimal_mark_of_its_own(tmp_path: Path) -> None:
+    """Where none is said; both in one column make it text, and a point stays a decimal one."""
+    body = "a;b;c\n1.5;1,5;1.5\n1.234;2;1,5\n"
+    assert take(tmp_path, read_csv_table, body)[1] == {"a": 1.234, "b": 2.0, "c": "1,5"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_late_comma_counts_as_much_as_an_early_one(tmp_path: Path, packed: bool) -> None:
+    """Numbers before it are read with its column; after a point it makes its column text."""
+    body = ("a;b;c\n" + "1;1.5;1e3\n" * 400_000 + "1,5;2,5;2,5\n").encode()
+    body = gzip.compress(body, 1) if packed else body
+    assert types(tmp_path, read_csv_table, body) == {"a": "float64", "b": "string", "c": "float64"}
+    records = take(tmp_path, read_csv_table, body)
+    assert (records[0], records[-1]) == ({"a": 1.0, "b": "1.5", "c": 1000.0}, {"a": 1.5, "b": "2,5", "c": 2.5})
+
+
+@pytest.mark.parametrize("number", ["1.234,5", "-12.345.678", "1 234,5", "1\u202f234,50", "1'234,5"])
+def test_what_sets_thousands_apart_is_told(tmp_path: Path, number: str) -> None:
+    """If decimal commas were asked for, and the column's other cells are numbers; else it is text, and not guessed."""
+    body = f"a;b/c\nx;1,5\ny;{number}\n" + f"z;{number}\n" * 30
+    faults = faults_of(tmp_path, read_csv_table, body, decimal=",")
+    assert (faults[0].pointer, faults[-1].detail) == ("/1/b~1c", "... and 11 more")
+    came = f"The number {number!r} came in row 2 (line 3 of the file), column 'b/c'; with decimal=, one such as 1234,5"
+    assert faults[0].detail.startswith(came)
+    assert take(tmp_path, read_csv_table, body)[1] == {"a": "y", "b/c": number}
+    assert types(tmp_path, read_csv_table, f"{body}z;none at all\n", decimal=",")["b/c"] == "string"
+
+
+def test_infinite_numbers_with_commas_are_told(tmp_path: Path) -> None:
+    """As those with points are."""
+    (fault,) = faults_of(tmp_path, read_csv_table, "a;b\n1,5;2\n1,5e999;3\n")
+    assert "The number '1,5e999' came in row 2 (line 3 of the file), column 'a'" in fault.detail
+
+
 @pytest.mark.parametrize(
     ("late", "type_name", "first"),
     [("2.5", "float64", 1.0), ("x", "string", "1"), ("", "int64", 1), ("007", "string", "1")],

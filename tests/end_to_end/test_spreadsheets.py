@@ -1,0 +1,60 @@
+"""Files as spreadsheets write them: they are uploaded as they are, trained on, and predicted from by records."""
+
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import Service
+from tests.passengers import passengers
+
+PEOPLE = passengers(200)
+COLUMNS = ("age", "fare", "sex", "port", "rescued")
+SMALL: dict[str, Any] = {
+    "target": "rescued",
+    "architecture": {"layers": [{"type": "Dense", "units": 4, "activation": "relu"},
+                                {"type": "Dense", "units": 1, "activation": "sigmoid"}]},
+    "compile": {"loss": "binary_crossentropy", "optimizer": {"type": "Adam", "learning_rate": 0.01}},
+    "fit": {"epochs": 2},
+    "seed": 3,
+}  # fmt: skip
+
+
+def as_text(delimiter: str, decimal: str) -> str:
+    def cell(value: Any) -> str:
+        text = "" if value is None else str(value)
+        return text.replace(".", decimal) if isinstance(value, float) else text
+
+    rows = [[cell(person[column]) for column in COLUMNS] for person in PEOPLE]
+    return "\r\n".join(delimiter.join(row) for row in [list(COLUMNS), *rows])
+
+
+def upload(service: Service, body: bytes, media_type: str = "text/csv", **query: str) -> dict[str, Any]:
+    answer = service.post("/v1/datasets", data=body, headers={"Content-Type": media_type}, params=query)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def types(dataset: dict[str, Any]) -> dict[str, str]:
+    return {column["name"]: column["type"] for column in dataset["columns"]}
+
+
+def test_decimal_commas_are_numbers_from_the_upload_to_the_prediction(service: Service) -> None:
+    """The table is that of the same file with points; a prediction in such CSV is told how to come."""
+    points = upload(service, as_text(",", ".").encode())
+    found = upload(service, as_text(";", ",").encode())
+    said = upload(service, as_text(";", ",").encode(), decimal=",", delimiter=";")
+    assert types(found)["fare"] == "float64"
+    assert points["sha256"] == found["sha256"] == said["sha256"]
+    assert types(upload(service, as_text(";", ",").encode(), decimal="."))["fare"] == "string"
+    answer = service.post("/v1/datasets", data=b"a;b\n1.234,5;1\n", headers={"Content-Type": "text/csv"},
+                          params={"decimal": ","})  # fmt: skip
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/0/a")
+    assert service.post("/v1/datasets", data=b"a\n1\n", params={"decimal": "'"}).status_code == 422
+    service.train(model="commas", dataset=found["id"], **SMALL)
+    predict, csv = "/v1/models/commas/predict", {"Content-Type": "text/csv"}
+    answer = service.post(predict, data=as_text(";", ",").encode(), headers=csv)
+    assert (answer.status_code, "commas separate them" in answer.json()["detail"]) == (422, True)
+    answer = service.post(predict, data=as_text(",", ".").encode(), headers=csv)
+    assert len(answer.json()["predictions"]) == len(PEOPLE)
+    (alone,) = service.predict("commas", [{column: PEOPLE[0][column] for column in COLUMNS[:-1]}])
+    assert answer.json()["predictions"][0]["probability"] == pytest.approx(alone["probability"], abs=1e-6)
