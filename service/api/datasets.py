@@ -76,7 +76,8 @@ def blueprint(
     def upload_dataset(query: dict[str, Any]) -> Answer:
         """The body is streamed to disk and read from there, so it can be far larger than memory.
 
-        Text may be packed by gzip or zstd. A table is read in a process of its own, which also makes its profile.
+        Text may be packed by gzip or zstd. CSV and TSV may be UTF-16 with its byte order mark. A table is read in a
+        process of its own, which also makes its profile.
         """
         stream, options = _body(), _options(query)
         if request.mimetype == FORM:

@@ -35,6 +35,8 @@ def read_names(file: BinaryIO, delimiter: str = ",", most: int = MAX_COLUMNS) ->
         text = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:
         raise not_utf8(error.start) from error
+    if "\0" in text:
+        _refuse("", "The header holds NUL bytes, as UTF-16 without its byte order mark does. Save the file as UTF-8.")
     try:
         names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
     except csv.Error as error:
@@ -58,7 +60,7 @@ def block_bytes(width: int) -> int:
 
 
 def read_rows(
-    source: Path | bytes, width: int, delimiter: str = ",", decimal: str = "."
+    source: Path | bytes | BinaryIO, width: int, delimiter: str = ",", decimal: str = "."
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Give the rows below the header of a file or of its content, (rows, width) in float64, a block at a time.
 
@@ -71,7 +73,7 @@ def read_rows(
     names = [str(index) for index in range(width)]
     try:
         batches = arrow_csv.open_csv(
-            source if isinstance(source, Path) else pyarrow.BufferReader(source),
+            pyarrow.BufferReader(source) if isinstance(source, bytes) else source,
             read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1, block_size=block_bytes(width)),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(

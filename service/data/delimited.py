@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 from service.data.column_checks import check_rows, finite
 from service.data.csv_table import block_bytes, cell_faults, not_utf8, read_names
 from service.data.fault_list import FaultList
-from service.data.packed import is_packed, opened
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions
 from service.data.text_columns import (
@@ -39,6 +38,7 @@ from service.data.text_columns import (
     is_grouped,
     widened,
 )
+from service.data.utf16 import is_plain, opened_text
 from service.errors import Fault, Invalid, MalformedRequest
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ _UNGROUPED: Final = (
     "they are decimal points, leave decimal out."
 )
 _NUMBERS: Final = (Form.BARE, Form.NUMBER, Form.COMMA)
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_csv_table(path: Path, folder: Path, options: TableOptions) -> None:
-    """Write the table of a CSV file, packed or not; its first line names the columns.
+    """Write the table of a CSV file, packed or not, in UTF-8 or with UTF-16's mark; its first line names the columns.
 
-    Raises MalformedRequest where it is no UTF-8, Invalid with what is wrong in the header or the rows, and TooLarge.
+    Raises MalformedRequest where it is neither, Invalid with what is wrong in the header or the rows, and TooLarge.
     """
     _read(path, folder, options, options.delimiter)
 
@@ -117,7 +116,7 @@ class _Layout:
 
 def _read(path: Path, folder: Path, options: TableOptions, delimiter: str | None) -> None:
     limit = options.limits.max_bytes
-    with opened(path, limit) as file:
+    with opened_text(path, limit) as file:
         head = file.read(_HEAD_BYTES)
     layout = _layout(head, delimiter, options.decimal)
     reading = _Reading(path, layout, options)
@@ -128,9 +127,6 @@ def _read(path: Path, folder: Path, options: TableOptions, delimiter: str | None
 
 
 def _layout(head: bytes, delimiter: str | None, decimal: str | None) -> _Layout:
-    if head.startswith(_UTF16):
-        detail = "The file is UTF-16 text; UTF-8 was expected. Save it as UTF-8 (in Excel: 'CSV UTF-8')."
-        raise MalformedRequest(detail, [Fault(pointer="", detail=detail)])
     chosen = delimiter or delimiter_of(head, decimal)
     start = io.BytesIO(head)
     names = read_names(start, chosen, MAX_COLUMNS)
@@ -163,7 +159,7 @@ class _Reading:
         """Guess the forms by the file's first rows, and by some from all over it where it can be read anywhere."""
         self._learn(head[self._layout.header_bytes :])
         size = self._path.stat().st_size
-        if is_packed(self._path) or size <= len(head):
+        if size <= len(head) or not is_plain(self._path):
             return
         with self._path.open("rb") as file:
             for number in range(_SAMPLES):
@@ -338,7 +334,7 @@ class _Reading:
         return None
 
     def _opened(self) -> AbstractContextManager[BinaryIO]:
-        return opened(self._path, self._options.limits.max_bytes)
+        return opened_text(self._path, self._options.limits.max_bytes)
 
 
 class _Rows:

@@ -20,6 +20,7 @@ from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of, name_field, sequence_array
 from service.data.table_readers import TableOptions
+from service.data.utf16 import as_utf8
 from service.errors import Fault, KerasdError
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def _read(
     if member.info.file_size > MAX_FILE_BYTES:
         _add(faults, member, f"The file has {member.info.file_size} bytes; {MAX_FILE_BYTES} is the most. Cut it up.")
         return None, None
-    data = content(files, member)
-    delimiter = options.delimiter or _delimiter(member, data, options.decimal)
+    unpacked = content(files, member)
     try:
+        data = as_utf8(unpacked)
+        delimiter = options.delimiter or _delimiter(member, data, options.decimal)
         header = read_names(BytesIO(data), delimiter)
     except KerasdError as error:
         for fault in error.faults:

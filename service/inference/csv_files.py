@@ -11,6 +11,7 @@ import numpy as np
 from service.data.array_writer import EXACT_LIMIT
 from service.data.csv_table import NotNumbers, block_bytes, cell_faults, read_names, read_rows
 from service.data.delimited import DELIMITERS
+from service.data.utf16 import as_utf8
 from service.errors import Fault, Invalid
 from service.inference.fitting import MOST_FAULTS, Locate, fit, in_column, in_columns, refusal, says
 from service.inference.signature import Signature, TensorSpec
@@ -25,8 +26,10 @@ _START_BYTES: Final = 2**16
 def read_csv(content: bytes, signature: Signature) -> Arrays:
     """Turn CSV with a header into arrays by input name: a column for each input, or for each number of the only one.
 
-    Raises MalformedRequest where it is no UTF-8, and Invalid with what does not fit: up to 20 cells.
+    Raises MalformedRequest where it is neither UTF-8 nor UTF-16 with its mark, and Invalid with what does not fit: up
+    to 20 cells.
     """
+    content = as_utf8(content)
     header = read_names(io.BytesIO(content))
     check_delimiter(header, content, [spec.name for spec in signature.inputs])
     features = are_features(header, signature)

@@ -281,6 +281,15 @@ def test_what_is_wrong_with_csv_is_told(client: FlaskClient, text: Any, status: 
         assert words in found[pointer]
 
 
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-16"])
+def test_csv_may_be_utf16(client: FlaskClient, charset: str) -> None:
+    """With its byte order mark, as spreadsheets save it."""
+    body = "fare,sex,age,home town\r\n71,female,38.5,Bergen\r\n".encode("utf-16")
+    found = ask(client, body, Content_Type=CSV + charset).get_json()["predictions"]
+    close([one["probabilities"]["yes"] for one in found], P[[1]])
+    assert ask(client, {"instances": []}, Content_Type="application/json; charset=utf-16").status_code == 415
+
+
 def test_csv_may_be_written_in_many_ways(client: FlaskClient) -> None:
     """With other columns of the table, a byte order mark, quotes, line ends of any kind, and words for no value."""
     text = (

@@ -1,5 +1,6 @@
 """CSV and TSV files as tables: types are found out, and whatever is wrong is told by row, line and column."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -44,15 +45,17 @@ def test_each_column_has_the_type_of_its_values(tmp_path: Path) -> None:
     assert second["seen"] == datetime(2020, 1, 1, 10)  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("packing", ["none", "gzip", "zstd", "bom"])
+@pytest.mark.parametrize("packing", ["none", "gzip", "zstd", "bom", "utf-16", "utf-16 in gzip"])
 def test_packing_changes_nothing(tmp_path: Path, packing: str) -> None:
-    """Gzip, zstd and a byte order mark are seen through."""
+    """Gzip, zstd, a byte order mark and UTF-16 are seen through."""
     body = MIXED.encode()
     packed = {
         "none": body,
         "gzip": gzip.compress(body),
         "zstd": pa.compress(body, codec="zstd", asbytes=True),
         "bom": b"\xef\xbb\xbf" + body,
+        "utf-16": MIXED.encode("utf-16"),
+        "utf-16 in gzip": gzip.compress(MIXED.encode("utf-16")),
     }[packing]
     assert take(tmp_path, read_csv_table, packed) == take(tmp_path, read_csv_table, body)
 
@@ -198,6 +201,7 @@ def test_a_nul_byte_is_told(tmp_path: Path) -> None:
     [
         ("", "first line is empty"),
         ("\n1\n", "first line is empty"),
+        ("a,b\n1,2\n".encode("utf-16-le").decode(), "as UTF-16 without its byte order mark does"),
         ("a,a\n1,2\n", "'a' came 2 times"),
         ("a,\n1,2\n", "Column 2 has no name"),
         ("1,2\n1,2\n", "numbers only"),
@@ -230,7 +234,10 @@ def test_long_rows_are_read_up_to_a_limit(tmp_path: Path) -> None:
         (b"a,b\n1,2\n1,\xe6", "position 10 "),
         (b"a\xe9,b\n1,2\n", "position 1 "),
         (b"a,b\n" + b"1,2\n" * 600_000 + b"1,\xe6\xf8\n", "position 2400006 "),
-        ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("\ufeffa,b\n1,2\n".encode("utf-16-le") + b"\0", "what is at position 18 is not .truncated data"),
+        (codecs.BOM_UTF16_BE + b"\0a\0\n\xdc\x00\0\n", "what is at position 6 is not .illegal encoding"),
+        (gzip.compress(codecs.BOM_UTF16_LE + b"a\0\n\0" + b"1\0\n\0" * 2**20 + b"\0\xd8"), "at position 4194310 "),
+        ("a,b\n1,2\n".encode("utf-32"), "position 0 is not UTF-8"),
         (gzip.compress(b"a,b\n" + b"1,2\n" * 100, mtime=0)[:-9], "gzip data end too soon"),
     ],
 )
@@ -287,6 +294,17 @@ def test_damage_is_told_or_harmless(tmp_path: Path, cut: int, changes: list[tupl
             body[place % len(body)] = value
     with suppress(KerasdError):
         take(tmp_path, read_csv_table, bytes(body))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_late_values_of_utf16_count(tmp_path: Path, encoding: str, packed: bool) -> None:
+    """It is read from its beginning alone, as its middle may be that of a character, and no block cuts one."""
+    body = ("\ufeffa\tb\r\n" + "1\tÆ😀\r\n" * 300_000 + "1,5\t€\r\n").encode(encoding)
+    body = gzip.compress(body, 1) if packed else body
+    records = take(tmp_path, read_csv_table, body)
+    assert (records[0], records[-1], len(records)) == ({"a": 1.0, "b": "Æ😀"}, {"a": 1.5, "b": "€"}, 300_001)
+    assert {record["b"] for record in records} == {"Æ😀", "€"}
 
 
 def test_moments_of_zones_are_told_in_utc(tmp_path: Path) -> None:

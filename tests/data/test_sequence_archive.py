@@ -73,6 +73,7 @@ def test_files_beside_folders_have_no_labels(tmp_path: Path) -> None:
         ("a.csv", b"x\ty\n1\t2\n3\t4\n", {}),
         ("a.txt", b"x|y\n1|2\n3|4\n", {"delimiter": "|"}),
         ("a.csv", b'"x",y\n"1",2e0\n3,4.\n', {}),
+        ("a.txt", "x\ty\r\n1\t2\r\n3\t4\r\n".encode("utf-16"), {}),
     ],
 )
 def test_the_delimiter_is_found_out(tmp_path: Path, name: str, content: bytes, options: dict[str, Any]) -> None:
@@ -155,7 +156,9 @@ def test_faults_of_all_files_are_told(tmp_path: Path) -> None:
 
 
 def test_text_that_is_not_utf8_is_told(tmp_path: Path) -> None:
-    """Below the header too."""
+    """Below the header too, and in UTF-16."""
+    (fault,) = faults_of(tmp_path, {"a.csv": "x\n1\n".encode("utf-16") + b"\0"})
+    assert (fault.pointer, "position 10 is not" in fault.detail) == ("/a.csv", True)
     (fault,) = faults_of(tmp_path, {"a.csv": b"x\n1\n\xff2\n"})
     assert fault.pointer == "/a.csv"
     assert "is not UTF-8" in fault.detail

@@ -1,5 +1,6 @@
 """Files as spreadsheets write them: they are uploaded as they are, trained on, and predicted from by records."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -36,6 +37,28 @@ def upload(service: Service, body: bytes, media_type: str = "text/csv", **query:
 
 def types(dataset: dict[str, Any]) -> dict[str, str]:
     return {column["name"]: column["type"] for column in dataset["columns"]}
+
+
+def test_unicode_text_is_a_table_like_any_other(service: Service) -> None:
+    """UTF-16 with tabs and decimal commas, as Excel saves it, packed or not; a prediction may be UTF-16 too."""
+    plain = upload(service, as_text(",", ".").encode())
+    body, tabs = as_text("\t", ",").encode("utf-16"), "text/tab-separated-values"
+    found = upload(service, body, f"{tabs}; charset=utf-16")
+    packed = upload(service, gzip.compress(body), "application/gzip")
+    assert plain["sha256"] == found["sha256"] == packed["sha256"]
+    answer = service.post("/v1/datasets", data=body[:-1], headers={"Content-Type": tabs})
+    assert (answer.status_code, f"at position {len(body) - 2} is not" in answer.text) == (400, True)
+    service.train(model="unicode", dataset=found["id"], **SMALL)
+    answers = [
+        service.post(
+            "/v1/models/unicode/predict",
+            data=as_text(",", ".").encode(encoding),
+            headers={"Content-Type": f"text/csv; charset={encoding}"},
+        ).json()["predictions"]
+        for encoding in ("utf-8", "utf-16")
+    ]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == len(PEOPLE)
 
 
 def test_decimal_commas_are_numbers_from_the_upload_to_the_prediction(service: Service) -> None:

@@ -84,11 +84,19 @@ def test_a_fault_far_below_is_found() -> None:
         read_csv(text, one(2))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfea", b"a,b\n1,\xff\n"])
+@pytest.mark.parametrize("content", [b"\xffa", b"a,b\n1,\xff\n"])
 def test_what_is_no_utf8_is_malformed(content: bytes) -> None:
     """In the header and below it."""
     with pytest.raises(MalformedRequest, match="not UTF-8"):
         read_csv(content, one(2))
+
+
+def test_utf16_with_its_mark_is_read() -> None:
+    """As spreadsheets save it; where it is cut, that is told."""
+    content = "a,b\r\n1,2\r\n".encode("utf-16")
+    np.testing.assert_array_equal(read_csv(content, one(2))["x"], [[1, 2]])
+    with pytest.raises(MalformedRequest, match="position 22 is not"):
+        read_csv(content + b"\0", one(2))
 
 
 def test_outputs_become_columns() -> None:
