@@ -61,6 +61,30 @@ def test_unicode_text_is_a_table_like_any_other(service: Service) -> None:
     assert len(answers[0]) == len(PEOPLE)
 
 
+def test_a_category_stands_for_a_missing_one_from_the_training_to_the_prediction(service: Service) -> None:
+    """By name, or as the most frequent one; a record without a value is answered as one with that category."""
+    known = [person["port"] for person in PEOPLE if person["port"] is not None]
+    usual = max(sorted(set(known)), key=known.count)
+    dataset = upload(service, as_text(",", ".").encode())["id"]
+    features = {"port": {"as": "one_hot", "missing": {"category": "Rome"}}}
+    body = {**SMALL, "model": "filled", "dataset": dataset, "features": features}
+    refused = service.post("/v1/jobs", json=body)
+    (fault,) = refused.json()["errors"]
+    assert (refused.status_code, fault["pointer"]) == (422, "/features/port/missing/category")
+    assert all(repr(port) in fault["detail"] for port in set(known))
+    asked: list[tuple[Any, str]] = [({"category": "Cork"}, "Cork"), ("most_frequent", usual)]
+    for missing, fill in asked:
+        features = {"fare": "log", "port": {"as": "one_hot", "missing": missing}}
+        job = service.train(model="filled", dataset=dataset, **{**SMALL, "features": features})
+        version = service.get(f"/v1/models/filled/versions/{job['version']}").json()
+        (port,) = [one for one in version["preparation"]["features"] if one["column"] == "port"]
+        assert port["missing"] == {"category": fill}
+        without, with_fill, other = service.predict(
+            "filled", [{"fare": 7.5}, {"fare": 7.5, "port": fill}, {"fare": 7.5, "port": min({*known} - {fill})}]
+        )
+        assert without == with_fill != other
+
+
 def test_decimal_commas_are_numbers_from_the_upload_to_the_prediction(service: Service) -> None:
     """The table is that of the same file with points; a prediction in such CSV is told how to come."""
     points = upload(service, as_text(",", ".").encode())
