@@ -76,7 +76,8 @@ def blueprint(
     def upload_dataset(query: dict[str, Any]) -> Answer:
         """The body is streamed to disk and read from there, so it can be far larger than memory.
 
-        Text may be packed by gzip or zstd. A table is read in a process of its own, which also makes its profile.
+        Text may be packed by gzip or zstd. CSV and TSV may be UTF-16 with its byte order mark. A table is read in a
+        process of its own, which also makes its profile.
         """
         stream, options = _body(), _options(query)
         if request.mimetype == FORM:
@@ -166,7 +167,7 @@ def _body() -> BinaryIO:
 
 
 def _options(query: dict[str, Any]) -> TableOptions:
-    chosen = {name: query[name] for name in ("delimiter", "sequence", "time", "window", "horizon", "stride")}
+    chosen = {name: query[name] for name in ("delimiter", "decimal", "sequence", "time", "window", "horizon", "stride")}
     nulls = NULLS if query["null"] is None else tuple(query["null"])
     return TableOptions(limits=ReadOptions(target=tuple(query["target"])), nulls=nulls, **chosen)
 

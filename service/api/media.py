@@ -149,6 +149,6 @@ def _media_type(content: bytes) -> str:
             "add -H 'Content-Type: application/json'."
         )
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if charset not in ("utf-8", "utf8", "us-ascii"):
+    if charset not in ("utf-8", "utf8", "us-ascii", *(("utf-16",) if came == CSV else ())):
         raise UnsupportedMediaType(f"The charset {charset[:40]!r} came; utf-8 was expected.")
     return came

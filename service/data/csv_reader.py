@@ -1,12 +1,15 @@
 """CSV files as data sets: the target columns become y, all others x."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 import numpy as np
 
 from service.data.array_writer import ArrayWriter, Intake
 from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
+from service.data.utf16 import is_plain, opened_text
 from service.errors import Fault, Invalid
 
 #: What to do where the cells are meant to be no numbers.
@@ -19,10 +22,11 @@ _ADVICE: Final = (
 def read_csv(path: Path, intake: Intake) -> None:
     """Write the columns that `target` names as y and all others, in the header's order, as x.
 
-    Raise Invalid for a header or a target that cannot be used, MalformedRequest where the text is not UTF-8. The JSON
-    Pointers of faults see the file as a list of objects: /16/price is the price in the 17th row.
+    Raise Invalid for a header or a target that cannot be used, MalformedRequest where the text is neither UTF-8 nor
+    UTF-16 with its mark; it may be packed. The JSON Pointers of faults see the file as a list of objects: /16/price is
+    the price in the 17th row.
     """
-    with path.open("rb") as file:
+    with _opened(path, intake) as file:
         header = read_names(file)
     targets = _targets(header, intake.options.target)
     inputs = [index for index in range(len(header)) if index not in targets]
@@ -37,10 +41,23 @@ def read_csv(path: Path, intake: Intake) -> None:
     ]
     good = [(writer, columns) for writer, columns in writers if writer is not None]
     try:
-        for rows in read_rows(path, len(header)):
+        for rows in _rows(path, len(header), intake):
             _write(rows, good)
     except NotNumbers as error:
         _find_faults(path, header, intake, str(error))
+
+
+def _opened(path: Path, intake: Intake) -> AbstractContextManager[BinaryIO]:
+    return opened_text(path, intake.options.max_bytes)
+
+
+def _rows(path: Path, width: int, intake: Intake) -> Iterator[np.ndarray[Any, Any]]:
+    if is_plain(path):
+        # PyArrow reads it by itself, and faster.
+        yield from read_rows(path, width)
+        return
+    with _opened(path, intake) as file:
+        yield from read_rows(file, width)
 
 
 def _targets(header: list[str], target: tuple[str, ...]) -> list[int]:
@@ -68,7 +85,7 @@ def _write(rows: np.ndarray[Any, Any], writers: list[tuple[ArrayWriter, list[int
 
 def _find_faults(path: Path, header: list[str], intake: Intake, reason: str) -> None:
     before = len(intake.faults)
-    with path.open("rb") as file:
+    with _opened(path, intake) as file:
         for fault in cell_faults(file, header):
             intake.faults.add(fault.pointer, fault.detail)
     if len(intake.faults) == before:

@@ -35,6 +35,8 @@ def read_names(file: BinaryIO, delimiter: str = ",", most: int = MAX_COLUMNS) ->
         text = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:
         raise not_utf8(error.start) from error
+    if "\0" in text:
+        _refuse("", "The header holds NUL bytes, as UTF-16 without its byte order mark does. Save the file as UTF-8.")
     try:
         names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
     except csv.Error as error:
@@ -57,7 +59,9 @@ def block_bytes(width: int) -> int:
     return _BLOCK_BYTES if width < _WIDE else 8 * _BLOCK_BYTES
 
 
-def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterator[np.ndarray[Any, Any]]:
+def read_rows(
+    source: Path | bytes | BinaryIO, width: int, delimiter: str = ",", decimal: str = "."
+) -> Iterator[np.ndarray[Any, Any]]:
     """Give the rows below the header of a file or of its content, (rows, width) in float64, a block at a time.
 
     Raises NotNumbers where a cell is no finite number, or a row has another width: `cell_faults` says where then.
@@ -69,11 +73,14 @@ def read_rows(source: Path | bytes, width: int, delimiter: str = ",") -> Iterato
     names = [str(index) for index in range(width)]
     try:
         batches = arrow_csv.open_csv(
-            source if isinstance(source, Path) else pyarrow.BufferReader(source),
+            pyarrow.BufferReader(source) if isinstance(source, bytes) else source,
             read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1, block_size=block_bytes(width)),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pyarrow.float64()), null_values=[], strings_can_be_null=False
+                column_types=dict.fromkeys(names, pyarrow.float64()),
+                null_values=[],
+                strings_can_be_null=False,
+                decimal_point=decimal,
             ),
             # What this pool has given, it gives back.
             memory_pool=pyarrow.system_memory_pool(),
@@ -110,7 +117,17 @@ def no_number(_: int, cell: str) -> tuple[str, str] | None:
     if _NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
         return None
     came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
+    if _NUMBER.fullmatch(cell.replace(",", ".", 1)):
+        return came, "a number with a decimal point was expected. Put a point in the place of the comma."
     return came, "a finite number was expected. Correct it."
+
+
+def no_comma_number(_: int, cell: str) -> tuple[str, str] | None:
+    """What is wrong with a cell that must hold a finite number with a decimal comma, if it has a fraction."""
+    if "." not in cell and no_number(_, cell.replace(",", ".")) is None:
+        return None
+    came = f"The text {cell[:40]!r}" if cell.strip() else "An empty cell"
+    return came, "a finite number such as 1234,5, without other separators, was expected. Correct it."
 
 
 def cell_faults(

@@ -3,6 +3,9 @@
 The first pass writes the table with the types that a sample of the rows has. Where a later row is of another type, the
 rest is only looked at, and a second pass writes the table with the types that hold for all: a file is read twice at
 most.
+
+Where a semicolon or a tab separates cells, as spreadsheets do in the countries that write decimal commas, a column has
+these if all of its cells are numbers then, and not otherwise.
 """
 
 from __future__ import annotations
@@ -23,10 +26,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 from service.data.column_checks import check_rows, finite
 from service.data.csv_table import block_bytes, cell_faults, not_utf8, read_names
 from service.data.fault_list import FaultList
-from service.data.packed import is_packed, opened
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions
-from service.data.text_columns import Form, converted, widened
+from service.data.text_columns import (
+    WITH_COMMAS,
+    WITH_EITHER,
+    WITH_POINTS,
+    Form,
+    converted,
+    count_grouped,
+    is_grouped,
+    widened,
+)
+from service.data.utf16 import is_plain, opened_text
 from service.errors import Fault, Invalid, MalformedRequest
 
 if TYPE_CHECKING:
@@ -34,6 +46,8 @@ if TYPE_CHECKING:
 
 #: What may separate cells, where a client does not say what does.
 DELIMITERS: Final = (",", ";", "\t", "|")
+#: Where cells are separated by one of these, numbers may have decimal commas, if a client does not say whether they do.
+SPREADSHEETS: Final = (";", "\t")
 #: How long a row can be.
 MAX_ROW_BYTES: Final = 2**24
 _HEAD_BYTES: Final = 2**20
@@ -45,13 +59,17 @@ _MOST_RAGGED: Final = 10_000
 _CHOICE_ROWS: Final = 20
 _CHOICE_BYTES: Final = 2**16
 _MAX_THREADS: Final = 4
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNGROUPED: Final = (
+    "with decimal=, one such as 1234,5 was expected, whose thousands nothing sets apart. Remove the separators; where "
+    "they are decimal points, leave decimal out."
+)
+_NUMBERS: Final = (Form.BARE, Form.NUMBER, Form.COMMA)
 
 
 def read_csv_table(path: Path, folder: Path, options: TableOptions) -> None:
-    """Write the table of a CSV file, packed or not; its first line names the columns.
+    """Write the table of a CSV file, packed or not, in UTF-8 or with UTF-16's mark; its first line names the columns.
 
-    Raises MalformedRequest where it is no UTF-8, Invalid with what is wrong in the header or the rows, and TooLarge.
+    Raises MalformedRequest where it is neither, Invalid with what is wrong in the header or the rows, and TooLarge.
     """
     _read(path, folder, options, options.delimiter)
 
@@ -61,19 +79,21 @@ def read_tsv_table(path: Path, folder: Path, options: TableOptions) -> None:
     _read(path, folder, options, "\t")
 
 
-def delimiter_of(head: bytes) -> str:
+def delimiter_of(head: bytes, decimal: str | None = None) -> str:
     """The delimiter that as many times as in the first line is in each of the first ones, outside quotes.
 
     Where several are, it is the one that makes the most columns; where none is, the one that the first line has most.
+    With decimal commas, a comma is what is left if the first line has others as often.
     """
     text = head[:_CHOICE_BYTES].decode("utf-8-sig", errors="replace")
     lines = list(io.StringIO(text, newline=""))
     # The last line may be cut.
     whole = lines[:-1] if len(head) > _CHOICE_BYTES and len(lines) > 1 else lines
-    counts = {one: _counts(whole, one) for one in DELIMITERS}
+    candidates = sorted(DELIMITERS, key=lambda one: one == decimal)
+    counts = {one: _counts(whole, one) for one in candidates}
     steady = {one: found for one, found in counts.items() if found and found[0] and len(set(found)) == 1}
     choice = steady or {one: found for one, found in counts.items() if found}
-    return max(choice, key=lambda one: choice[one][0], default=",")
+    return max(choice, key=lambda one: choice[one][0], default=candidates[0])
 
 
 def _counts(lines: list[str], delimiter: str) -> list[int]:
@@ -96,9 +116,9 @@ class _Layout:
 
 def _read(path: Path, folder: Path, options: TableOptions, delimiter: str | None) -> None:
     limit = options.limits.max_bytes
-    with opened(path, limit) as file:
+    with opened_text(path, limit) as file:
         head = file.read(_HEAD_BYTES)
-    layout = _layout(head, delimiter)
+    layout = _layout(head, delimiter, options.decimal)
     reading = _Reading(path, layout, options)
     reading.sample(head)
     if not reading.write(folder):
@@ -106,14 +126,18 @@ def _read(path: Path, folder: Path, options: TableOptions, delimiter: str | None
     check_rows(reading.rows)
 
 
-def _layout(head: bytes, delimiter: str | None) -> _Layout:
-    if head.startswith(_UTF16):
-        detail = "The file is UTF-16 text; UTF-8 was expected. Save it as UTF-8 (in Excel: 'CSV UTF-8')."
-        raise MalformedRequest(detail, [Fault(pointer="", detail=detail)])
-    chosen = delimiter or delimiter_of(head)
+def _layout(head: bytes, delimiter: str | None, decimal: str | None) -> _Layout:
+    chosen = delimiter or delimiter_of(head, decimal)
     start = io.BytesIO(head)
     names = read_names(start, chosen, MAX_COLUMNS)
     return _Layout(delimiter=chosen, names=tuple(names), header_bytes=start.tell())
+
+
+def _among(decimal: str | None, delimiter: str) -> tuple[Form, ...]:
+    """What columns can be, with the decimal mark that a client has said, or that files of this kind have."""
+    if decimal is None:
+        return WITH_EITHER if delimiter in SPREADSHEETS else WITH_POINTS
+    return WITH_COMMAS if decimal == "," else WITH_POINTS
 
 
 class _Reading:
@@ -123,18 +147,19 @@ class _Reading:
         self._path, self._layout, self._options = path, layout, options
         self._block_bytes = block_bytes(len(layout.names))
         self._forms = [Form.EMPTY] * len(layout.names)
+        self._among = _among(options.decimal, layout.delimiter)
         self._begin()
 
     def _begin(self) -> None:
         self.rows = 0
-        self._ragged = self._infinite = 0
+        self._ragged = self._refused = 0
         self._last: Any = None
 
     def sample(self, head: bytes) -> None:
         """Guess the forms by the file's first rows, and by some from all over it where it can be read anywhere."""
         self._learn(head[self._layout.header_bytes :])
         size = self._path.stat().st_size
-        if is_packed(self._path) or size <= len(head):
+        if size <= len(head) or not is_plain(self._path):
             return
         with self._path.open("rb") as file:
             for number in range(_SAMPLES):
@@ -182,7 +207,7 @@ class _Reading:
                 values = [column for column, _ in columns]
                 fits = fits and all(value is not None for value in values)
                 if fits:
-                    self._infinite += sum(infinite for _, infinite in columns)
+                    self._refused += sum(refused for _, refused in columns)
                     writer.write(pa.RecordBatch.from_arrays(values, schema=schema))
                 else:
                     self._widen(batch)
@@ -239,16 +264,19 @@ class _Reading:
                 yield before[0], [future.result() for future in before[1]]
 
     def _values(self, texts: pa.StringArray, form: Form) -> tuple[pa.Array | None, int]:
-        """The values of a column, and how many of them are infinite; runs in a thread."""
+        """The values of a column, and how many of them cannot be taken; runs in a thread."""
         values = converted(texts, form, self._options.nulls)
-        if values is None or form is not Form.NUMBER:
+        if values is not None and form is Form.GROUPED:
+            return values, count_grouped(texts)
+        if values is None or form not in _NUMBERS:
             return values, 0
         values, infinite = finite(values)
         return values, len(infinite)
 
     def _widen(self, batch: pa.RecordBatch) -> None:
         self._forms = [
-            widened(texts, form, self._options.nulls) for texts, form in zip(batch.columns, self._forms, strict=True)
+            widened(texts, form, self._options.nulls, self._among)
+            for texts, form in zip(batch.columns, self._forms, strict=True)
         ]
 
     def _stumble(self, folder: Path, reason: str) -> bool:
@@ -266,8 +294,8 @@ class _Reading:
         raise _refusal(f"The rows cannot be read as CSV: {reason[:200]}. Correct them.")
 
     def _check(self, rows: _Rows, fits: bool) -> None:
-        """Raise Invalid with what is wrong in the rows; infinite numbers are wrong where a column is of numbers."""
-        wrong = self._ragged + (self._infinite if fits else 0)
+        """Raise Invalid with what is wrong in the rows: among numbers, infinite ones and those that are not read."""
+        wrong = self._ragged + (self._refused if fits else 0)
         if wrong or rows.has_nul:
             self._tell(wrong)
         if self._last is not None and rows.end != b'"' and "\n" in (self._last.column(-1)[-1].as_py() or ""):
@@ -298,12 +326,15 @@ class _Reading:
     def _wrong(self, column: int, cell: str) -> tuple[str, str] | None:
         if "\0" in cell:
             return f"The text {cell[:40]!r}", "text without a NUL byte was expected. Remove it."
-        if self._forms[column] is Form.NUMBER and cell not in self._options.nulls and _is_infinite(cell):
+        form = self._forms[column]
+        if form is Form.GROUPED and is_grouped(cell):
+            return f"The number {cell[:40]!r}", _UNGROUPED
+        if form in _NUMBERS and cell not in self._options.nulls and _is_infinite(cell, form):
             return f"The number {cell[:40]!r}", "a finite number was expected. Replace it, or leave it empty."
         return None
 
     def _opened(self) -> AbstractContextManager[BinaryIO]:
-        return opened(self._path, self._options.limits.max_bytes)
+        return opened_text(self._path, self._options.limits.max_bytes)
 
 
 class _Rows:
@@ -333,9 +364,9 @@ class _Rows:
         return block
 
 
-def _is_infinite(cell: str) -> bool:
+def _is_infinite(cell: str, form: Form) -> bool:
     try:
-        return math.isinf(float(cell))
+        return math.isinf(float(cell.replace(",", ".") if form is Form.COMMA else cell))
     except ValueError:
         return False
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from service.data.json_stream import begins_as_list
-from service.data.packed import is_packed, opened
+from service.data.packed import is_packed
 from service.data.table_readers import TableOptions, reader_of
+from service.data.utf16 import opened_text
 from service.errors import Fault, MalformedRequest
 
 _HEAD_BYTES: Final = 2**16
@@ -21,7 +22,7 @@ def read_packed_table(path: Path, folder: Path, options: TableOptions) -> None:
             "The file is neither gzip nor zstd, as its media type says. Send it with the media type of its content."
         )
         raise MalformedRequest(detail, [Fault(pointer="", detail=detail)])
-    with opened(path, options.limits.max_bytes) as file:
+    with opened_text(path, options.limits.max_bytes) as file:
         head = file.read(_HEAD_BYTES).removeprefix(_BOM)
     reader_of(_format(head))(path, folder, options)
 

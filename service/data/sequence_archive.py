@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from service.data.array_writer import MAX_ROW_VALUES
-from service.data.csv_table import NotNumbers, cell_faults, read_names, read_rows
-from service.data.delimited import delimiter_of
+from service.data.csv_table import NotNumbers, cell_faults, no_comma_number, no_number, read_names, read_rows
+from service.data.delimited import SPREADSHEETS, delimiter_of
 from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import TableWriter, arrow_of, name_field, sequence_array
 from service.data.table_readers import TableOptions
+from service.data.utf16 import as_utf8
 from service.errors import Fault, KerasdError
 
 if TYPE_CHECKING:
@@ -80,9 +82,10 @@ def _read(
     if member.info.file_size > MAX_FILE_BYTES:
         _add(faults, member, f"The file has {member.info.file_size} bytes; {MAX_FILE_BYTES} is the most. Cut it up.")
         return None, None
-    data = content(files, member)
-    delimiter = options.delimiter or _delimiter(member, data)
+    unpacked = content(files, member)
     try:
+        data = as_utf8(unpacked)
+        delimiter = options.delimiter or _delimiter(member, data, options.decimal)
         header = read_names(BytesIO(data), delimiter)
     except KerasdError as error:
         for fault in error.faults:
@@ -92,14 +95,16 @@ def _read(
         came = f"The header {_listed(header)} came; {_listed(expected)} was expected, as in the files before it"
         _add(faults, member, f"{came}. All files need the same columns.")
         return header, None
-    return header, _steps(data, header, delimiter, member, faults)
+    return header, _steps(data, header, delimiter, options.decimal, member, faults)
 
 
-def _steps(data: bytes, header: list[str], delimiter: str, member: Member, faults: FaultList) -> Array | None:
+def _steps(
+    data: bytes, header: list[str], delimiter: str, decimal: str | None, member: Member, faults: FaultList
+) -> Array | None:
     try:
-        blocks = [_narrow(rows) for rows in read_rows(data, len(header), delimiter)]
+        blocks = _blocks(data, header, delimiter, decimal)
     except NotNumbers as error:
-        for fault in _cell_faults(data, header, delimiter, str(error)):
+        for fault in _cell_faults(data, header, delimiter, decimal, str(error)):
             _add(faults, member, fault.detail, fault.pointer)
         return None
     values = np.concatenate([np.empty((0, len(header)), np.float32), *blocks])
@@ -112,25 +117,35 @@ def _steps(data: bytes, header: list[str], delimiter: str, member: Member, fault
     return None
 
 
+def _blocks(data: bytes, header: list[str], delimiter: str, decimal: str | None) -> list[Array]:
+    """The steps; a mark that is not said is a comma if all cells are numbers with commas, and not with points."""
+    if decimal is None and delimiter in SPREADSHEETS:
+        with suppress(NotNumbers):
+            return _blocks(data, header, delimiter, ".")
+        decimal = ","
+    return [_narrow(rows) for rows in read_rows(data, len(header), delimiter, decimal or ".")]
+
+
 def _narrow(rows: Array) -> Array:
     if (np.abs(rows) > _FLOAT32_MAX).any():
         raise NotNumbers("a number beyond float32, whose largest is 3.4e38")
     return rows.astype(np.float32)
 
 
-def _cell_faults(data: bytes, header: list[str], delimiter: str, reason: str) -> Iterator[Fault]:
+def _cell_faults(data: bytes, header: list[str], delimiter: str, decimal: str | None, reason: str) -> Iterator[Fault]:
+    wrong = no_comma_number if decimal == "," else no_number
     try:
-        found = list(cell_faults(BytesIO(data), header, delimiter=delimiter))
+        found = list(cell_faults(BytesIO(data), header, delimiter=delimiter, wrong=wrong))
     except KerasdError as error:
         found = [*error.faults]
     detail = f"The file cannot be read as numbers: {reason[:200]}. Correct it there."
     yield from found or [Fault(pointer="", detail=detail)]
 
 
-def _delimiter(member: Member, data: bytes) -> str:
+def _delimiter(member: Member, data: bytes, decimal: str | None) -> str:
     if member.suffix == ".tsv":
         return "\t"
-    return delimiter_of(data[:_HEAD_BYTES])
+    return delimiter_of(data[:_HEAD_BYTES], decimal)
 
 
 def _add(faults: FaultList, member: Member, detail: str, pointer: str = "") -> None:

@@ -18,13 +18,15 @@ NULLS: Final = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-
 class TableOptions:
     """What a client chose, and what the server allows.
 
-    `delimiter` is that of a CSV file; None finds it out. `nulls` are the texts that stand for a missing value. With
-    `sequence`, a column that names sequences, the rows are steps: they are put together in the order of `time`, whole,
-    or in windows of so many steps, each `stride` after the one before it, with the `horizon` steps after it as target.
+    `delimiter` is that of a CSV file, and `decimal` what its numbers have before their fraction, a point or a comma;
+    None finds them out. `nulls` are the texts that stand for a missing value. With `sequence`, a column that names
+    sequences, the rows are steps: they are put together in the order of `time`, whole, or in windows of so many steps,
+    each `stride` after the one before it, with the `horizon` steps after it as target.
     """
 
     limits: ReadOptions = field(default_factory=ReadOptions)
     delimiter: str | None = None
+    decimal: str | None = None
     nulls: tuple[str, ...] = NULLS
     sequence: str | None = None
     time: str | None = None

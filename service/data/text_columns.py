@@ -2,11 +2,13 @@
 
 A form only ever widens, and what it becomes does not depend on the order of the texts. Whole numbers are those of 64
 bits; longer ones make a column text, so that no digit is lost, and so do zeros and plus signs in front, which codes and
-telephone numbers have. Moments are ISO 8601, all with a zone or all without one; a day is its midnight.
+telephone numbers have. Moments are ISO 8601, all with a zone or all without one; a day is its midnight. A column has
+one decimal mark: where both are looked for, texts of which some have a point and others a comma are no numbers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +30,14 @@ class Form(StrEnum):
     #: There is none.
     EMPTY = "empty"
     WHOLE = "whole"
+    #: Numbers such as 1e3, which are neither whole ones as these are written nor have a decimal mark.
+    BARE = "bare"
+    #: Numbers, with a decimal point if they have a mark.
     NUMBER = "number"
+    #: Numbers, with a decimal comma if they have a mark.
+    COMMA = "comma"
+    #: The same, some with something between their thousands: they are not converted, since it may mean something else.
+    GROUPED = "grouped"
     #: true or false, in any case.
     TRUTH = "truth"
     #: A date, or a date and a time of day.
@@ -46,18 +55,31 @@ class Form(StrEnum):
 _TYPES: Final[dict[Form, Type]] = {
     Form.EMPTY: "float64",
     Form.WHOLE: "int64",
+    Form.BARE: "float64",
     Form.NUMBER: "float64",
+    Form.COMMA: "float64",
+    Form.GROUPED: "float64",
     Form.TRUTH: "bool",
     Form.MOMENT: "timestamp",
     Form.ZONED: "timestamp",
     Form.TEXT: "string",
 }
 _WIDER: Final[dict[Form, tuple[Form, ...]]] = {
-    Form.EMPTY: (Form.WHOLE, Form.NUMBER, Form.TRUTH, Form.MOMENT, Form.ZONED, Form.TEXT),
-    Form.WHOLE: (Form.NUMBER, Form.TEXT),
+    Form.EMPTY: tuple(form for form in Form if form is not Form.EMPTY),
+    Form.WHOLE: (Form.BARE, Form.NUMBER, Form.COMMA, Form.GROUPED, Form.TEXT),
+    Form.BARE: (Form.NUMBER, Form.COMMA, Form.TEXT),
+    Form.COMMA: (Form.GROUPED, Form.TEXT),
 }
+_UNMARKED: Final = (Form.EMPTY, Form.WHOLE, Form.TRUTH, Form.MOMENT, Form.ZONED, Form.TEXT)
+#: What texts can become where a decimal mark is a point, where it is a comma, and where a column's texts tell.
+WITH_POINTS: Final = (*_UNMARKED, Form.NUMBER)
+WITH_COMMAS: Final = (*_UNMARKED, Form.COMMA, Form.GROUPED)
+WITH_EITHER: Final = (*_UNMARKED, Form.BARE, Form.NUMBER, Form.COMMA)
 #: What texts of their own kind, such as those of JSON, can become: numbers among them stay as they are written.
 QUOTED: Final = (Form.EMPTY, Form.MOMENT, Form.ZONED, Form.TEXT)
+#: A number with a decimal comma and with thousands set apart. Only beside a comma are gaps and apostrophes taken for
+#: such separators, as telephone numbers have them too. Both Python and RE2, by which Arrow matches, read it alike.
+_GROUPS: Final = "[+-]?[0-9]{1,3}(?:(?:[.][0-9]{3})+(?:,[0-9]+)?|(?:[ '\u2019\u00a0\u202f][0-9]{3})+,[0-9]+)"
 
 
 def converted(texts: pa.StringArray, form: Form, nulls: Sequence[str] = ()) -> pa.Array | None:
@@ -73,12 +95,24 @@ def converted(texts: pa.StringArray, form: Form, nulls: Sequence[str] = ()) -> p
     return values
 
 
-def widened(texts: pa.StringArray, form: Form, nulls: Sequence[str] = (), among: Sequence[Form] = tuple(Form)) -> Form:
-    """The narrowest form that holds these texts and those that had the given form."""
+def widened(texts: pa.StringArray, form: Form, nulls: Sequence[str] = (), among: Sequence[Form] = WITH_POINTS) -> Form:
+    """The narrowest form, of those `among`, that holds these texts and those that had the given form."""
     for wider in (form, *_WIDER.get(form, (Form.TEXT,))):
         if wider in among and converted(texts, wider, nulls) is not None:
             return wider
     return Form.TEXT
+
+
+def is_grouped(text: str) -> bool:
+    """Whether a text is a number whose thousands are set apart, as they are in 1.234,5."""
+    return re.fullmatch(_GROUPS, text.strip()) is not None
+
+
+def count_grouped(texts: pa.StringArray) -> int:
+    """How many of a column's texts are such numbers."""
+    import pyarrow.compute as pc
+
+    return pc.sum(_are_grouped(texts)).as_py() or 0
 
 
 def _empty(texts: pa.StringArray) -> pa.Array | None:
@@ -106,6 +140,37 @@ def _number(texts: pa.StringArray) -> pa.Array | None:
     return values
 
 
+def _bare(texts: pa.StringArray) -> pa.Array | None:
+    return None if _have_points(texts) else _number(texts)
+
+
+def _comma(texts: pa.StringArray) -> pa.Array | None:
+    import pyarrow.compute as pc
+
+    return None if _have_points(texts) else _number(pc.replace_substring(texts, ",", "."))
+
+
+def _grouped(texts: pa.StringArray) -> pa.Array | None:
+    """Nothing but nulls, as such a column is refused; None where others than grouped numbers are no numbers either."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    others = pc.if_else(_are_grouped(texts), pa.scalar(None, pa.string()), texts)
+    return None if _comma(others) is None else pa.nulls(len(texts), pa.float64())
+
+
+def _have_points(texts: pa.StringArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring(texts, ".")).as_py())
+
+
+def _are_grouped(texts: pa.StringArray) -> pa.BooleanArray:
+    import pyarrow.compute as pc
+
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), f"^{_GROUPS}$")
+
+
 def _truth(texts: pa.StringArray) -> pa.Array | None:
     values = _cast(texts, arrow_of("bool"))
     # Arrow takes 1 and 0 for booleans too; here they are numbers, and with true and false among them a column is text.
@@ -127,7 +192,10 @@ def _text(texts: pa.StringArray) -> pa.Array:
 _CONVERSIONS: Final[dict[Form, Callable[[Any], Any]]] = {
     Form.EMPTY: _empty,
     Form.WHOLE: _whole,
+    Form.BARE: _bare,
     Form.NUMBER: _number,
+    Form.COMMA: _comma,
+    Form.GROUPED: _grouped,
     Form.TRUTH: _truth,
     Form.MOMENT: _moment,
     Form.ZONED: _zoned,

@@ -51,6 +51,8 @@ def number_of_cell(value: object, stored: Type) -> float | None:
             number = None
     if number is None:
         due = "true, false, or a number" if stored == "bool" else "a number"
+        if isinstance(value, str) and _number_of_text(value.replace(",", ".", 1), stored) is not None:
+            raise CellError(f"{shown(value)} came; expected {due} with a decimal point. Send a point for the comma.")
         raise CellError(
             f"{shown(value)} came; expected {due}. Send one, such as {'true' if stored == 'bool' else 22.5}."
         )

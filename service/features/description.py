@@ -14,6 +14,7 @@ from service.features.preparation import (
     Target,
     Text,
 )
+from service.features.written import missing_of
 
 
 def described(preparation: Preparation) -> dict[str, Any]:
@@ -44,10 +45,10 @@ def _feature(feature: Feature) -> dict[str, Any]:
             return own | {"as": feature.scale, "missing": missing, "indicator": feature.indicator} | fitted
         case Category():
             dimension = {} if feature.output_dim is None else {"output_dim": feature.output_dim}
-            policies = {"unknown": feature.unknown, "missing": feature.missing}
+            policies = {"unknown": feature.unknown, "missing": missing_of(feature)}
             return own | {"as": feature.enters} | dimension | policies | {"categories": list(feature.categories)}
         case Hashed():
-            return own | {"as": "hashing", "num_bins": feature.num_bins, "missing": feature.missing}
+            return own | {"as": "hashing", "num_bins": feature.num_bins, "missing": missing_of(feature)}
         case Text():
             sizes = {"max_tokens": feature.width, "sequence_length": feature.sequence_length}
             return own | {"as": feature.enters} | sizes

@@ -41,7 +41,8 @@ def encode_inputs(
 
     With `faults`, these are a client's records at `pointer`: a new category and a missing value are faults where the
     feature's policies say so. Without, they are stored rows, the first of which is `first_row` of its table: both are
-    then "other" as categories, and what cannot be encoded at all raises Invalid, which names the rows.
+    then "other" as categories, unless one stands for what is missing, and what cannot be encoded at all raises Invalid,
+    which names the rows.
     """
     rows = _Rows(faults, pointer, first_row)
     arrays = {one.name: _input(one, values, preparation, rows) for one in preparation.inputs}
@@ -187,14 +188,23 @@ def _category(feature: prepared.Category, codes: Codes, rows: _Rows) -> Array:
         if feature.unknown == "error":
             _refuse_unknown(feature, codes, rows)
         _check_missing(feature, codes, rows)
-    # The last two places are those of the numbers that are no place in the texts.
-    return np.array([*(known.get(text, 0) for text in codes.texts), 0, 0], np.int32)[codes.numbers]
+    fill = 0 if feature.fill is None else known[feature.fill]
+    return _in_places(codes, [known.get(text, 0) for text in codes.texts], fill)
 
 
 def _hashed(feature: prepared.Hashed, codes: Codes, rows: _Rows) -> Array:
     if not rows.stored:
         _check_missing(feature, codes, rows)
-    return np.array([*(hash_number(text, feature.num_bins) for text in codes.texts), 0, 0], np.int32)[codes.numbers]
+    fill = 0 if feature.fill is None else hash_number(feature.fill, feature.num_bins)
+    return _in_places(codes, [hash_number(text, feature.num_bins) for text in codes.texts], fill)
+
+
+def _in_places(codes: Codes, numbers: list[int], missing: int) -> Array:
+    """For each row the number of its text, or that of a missing value."""
+    table = np.array([*numbers, 0, 0], np.int32)
+    # From the end count the numbers that are no place in the texts.
+    table[MISSING] = missing
+    return table[codes.numbers]
 
 
 def hash_number(text: str, num_bins: int) -> int:

@@ -1,6 +1,6 @@
 """Features as they are stored: what was asked for, and what the survey of the training rows found, put together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from service.data.table import ColumnFacts, Kind
 from service.errors import Fault
 from service.features import preparation as prepared
 from service.features.automatic import NUM_BINS, embedding_size, image_size
+from service.features.cells import text_of_cell
 from service.features.dates import PARTS
 from service.features.request import FeatureRequest
 from service.features.survey import (
@@ -25,6 +26,8 @@ from service.features.survey import (
     TextSurvey,
 )
 from service.features.targets import rows_listed
+from service.features.ways import MOST_FREQUENT
+from service.features.wording import listed, similar
 
 #: The most categories that enter where none is named: those that come most often.
 _MAX_CATEGORIES: Final = {"one_hot": 1_000, "embedding": 100_000}
@@ -51,8 +54,9 @@ class Fitter:
         feature = fit(self, asked, survey, median)
         return None if len(self.faults) > before else feature
 
-    def fault(self, asked: FeatureRequest, detail: str, option: str | None = None) -> None:
-        pointer = asked.pointer if option is None else f"{asked.pointer}/{escape(option)}"
+    def fault(self, asked: FeatureRequest, detail: str, *options: str) -> None:
+        """Add a fault of a column, or of what stands at some keys of its options."""
+        pointer = "/".join([asked.pointer, *map(escape, options)])
         self.faults.append(Fault(pointer=pointer, detail=f"The column {asked.column.name!r} {detail}"))
 
     def own(self, column: ColumnFacts) -> dict[str, Any]:
@@ -146,8 +150,25 @@ def _category(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float 
         categories=categories,
         output_dim=asked.options.get("output_dim", embedding_size(len(categories))) if _is_embedded(asked) else None,
         unknown=unknown,
-        missing=asked.options.get("missing", "other"),
+        **_missing_category(fitter, asked, categories),
     )
+
+
+def _missing_category(fitter: Fitter, asked: FeatureRequest, categories: Sequence[str] | None) -> dict[str, Any]:
+    """The `missing` and `fill` of a category; hashes are of any category, and know none."""
+    missing = asked.options.get("missing", "other")
+    if missing == MOST_FREQUENT and categories:
+        return {"missing": "other", "fill": categories[0]}
+    if not isinstance(missing, dict):
+        return {"missing": missing, "fill": None}
+    fill = text_of_cell(missing["category"], asked.column.type) or ""
+    if categories is not None and fill not in categories:
+        detail = (
+            f"has no category {fill[:60]!r} that could stand for a missing one; those that enter are "
+            f"{listed(categories)}.{similar(fill, categories)} Send one of these, or none."
+        )
+        fitter.fault(asked, detail, "missing", "category")
+    return {"missing": "other", "fill": fill}
 
 
 def _is_embedded(asked: FeatureRequest) -> bool:
@@ -158,7 +179,7 @@ def _hashed(fitter: Fitter, asked: FeatureRequest, survey: Any, median: float | 
     return prepared.Hashed(
         **fitter.own(asked.column),
         num_bins=asked.options.get("num_bins", NUM_BINS),
-        missing=asked.options.get("missing", "other"),
+        **_missing_category(fitter, asked, None),
     )
 
 

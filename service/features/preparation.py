@@ -72,7 +72,8 @@ class Category(Feature):
     """One of `categories`, as the text of the value; its number is its place, counted from 1: 0 is every other value.
 
     `enters` "one_hot" makes ones and zeros of it, "embedding" a vector of `output_dim` numbers that is learned.
-    `unknown` and `missing` say whether such values are an error at prediction; in stored rows they are "other".
+    `unknown` and `missing` say whether such values are an error at prediction; in stored rows they are "other". Where
+    there is a `fill`, one of the categories, a missing value is that, in stored rows too, and no error.
     """
 
     tag: ClassVar[str] = "category"
@@ -82,6 +83,7 @@ class Category(Feature):
     output_dim: int | None
     unknown: Policy
     missing: Policy
+    fill: str | None = None
 
     @property
     def width(self) -> int:
@@ -95,12 +97,16 @@ class Category(Feature):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed(Feature):
-    """A category by its hash: 1 + (the first 8 bytes of SHA-256 of its text, little endian) modulo `num_bins`."""
+    """A category by its hash: 1 + (the first 8 bytes of SHA-256 of its text, little endian) modulo `num_bins`.
+
+    A missing value is 0, or, where there is one, the text `fill`.
+    """
 
     tag: ClassVar[str] = "hashing"
 
     num_bins: int
     missing: Policy
+    fill: str | None = None
 
     @property
     def width(self) -> int:
@@ -332,4 +338,5 @@ def _feature(row: dict[str, Any]) -> Feature:
     made: type[Feature] = next(one for one in _KINDS_OF_FEATURE if one.tag == row["feature"])
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     values["kind"] = Kind(row["kind"])
-    return made(**{field.name: values[field.name] for field in fields(made)})
+    # What was stored by an earlier release lacks what has a default now.
+    return made(**{field.name: values[field.name] for field in fields(made) if field.name in values})

@@ -15,6 +15,9 @@ AUTO: Final = "auto"
 #: The column is left out.
 DROP: Final = "drop"
 
+#: As `missing` of categories: the one that most of the training rows have.
+MOST_FREQUENT: Final = "most_frequent"
+
 #: The longest text that a client can send as a missing date.
 _MAX_DATE: Final = 40
 
@@ -48,6 +51,22 @@ def _is_filler(value: Any) -> bool:
     return _is_number(value) or (isinstance(value, str) and value in ("mean", "median", "zero", "error"))
 
 
+def _is_category(value: Any) -> bool:
+    """Whether a value names a category, and not in a word: any word can be the name of one."""
+    if not isinstance(value, dict) or value.keys() != {"category"}:
+        return False
+    named = value["category"]
+    return isinstance(named, bool) or _is_number(named) or (isinstance(named, str) and named != "")
+
+
+def _stands_for_missing(*words: str) -> Option:
+    def fits(value: Any) -> bool:
+        return value in words if isinstance(value, str) else _is_category(value)
+
+    written = ", ".join(f'"{one}"' for one in words)
+    return Option(name="missing", expected=f'{written} or a category such as {{"category": "red"}}', fits=fits)
+
+
 def _is_date_filler(value: Any) -> bool:
     if not isinstance(value, str) or len(value) > _MAX_DATE:
         return False
@@ -70,7 +89,9 @@ _NUM_BINS: Final = _whole("num_bins", 2, 1_000_000)
 _MAX_TOKENS: Final = _whole("max_tokens", 2, 100_000)
 _SEQUENCE_LENGTH: Final = _whole("sequence_length", 1, 4_096)
 _UNKNOWN: Final = _one_of("unknown", *get_args(Policy))
-_MISSING: Final = _one_of("missing", *get_args(Policy))
+_MISSING: Final = _stands_for_missing(*get_args(Policy), MOST_FREQUENT)
+#: What hashes are made of is not counted.
+_MISSING_HASHED: Final = _stands_for_missing(*get_args(Policy))
 _PARTS: Final = Option(name="parts", expected=f"a list of different parts out of {', '.join(PARTS)}", fits=_are_parts)
 _MISSING_DATE: Final = Option(
     name="missing", expected='"median", "error" or a date such as "2020-12-31"', fits=_is_date_filler
@@ -98,7 +119,7 @@ WAYS: Final[Mapping[Kind, Mapping[str, tuple[Option, ...]]]] = {
         "one_hot": _ONE_HOT,
         "embedding": _EMBEDDING,
     },
-    Kind.CATEGORY: {"one_hot": _ONE_HOT, "embedding": _EMBEDDING, "hashing": (_NUM_BINS, _MISSING)},
+    Kind.CATEGORY: {"one_hot": _ONE_HOT, "embedding": _EMBEDDING, "hashing": (_NUM_BINS, _MISSING_HASHED)},
     Kind.TEXT: {"bag": _TEXT, "tokens": _TEXT},
     Kind.DATE: {"parts": (_PARTS, _MISSING_DATE)},
     Kind.IMAGE: {"rescale": (_HEIGHT, _WIDTH, _CHANNELS)},

@@ -27,12 +27,12 @@ def feature_of(feature: Feature) -> dict[str, Any]:
             missing = "error" if feature.fill is None else feature.fill
             return {"as": feature.scale, "missing": missing, "indicator": feature.indicator}
         case Category():
-            options = {"unknown": feature.unknown, "missing": feature.missing}
+            options = {"unknown": feature.unknown, "missing": missing_of(feature)}
             most = {"max_categories": max(_FEWEST, len(feature.categories))}
             size = {} if feature.output_dim is None else {"output_dim": feature.output_dim}
             return {"as": feature.enters, **size, **most, **options}
         case Hashed():
-            return {"as": "hashing", "num_bins": feature.num_bins, "missing": feature.missing}
+            return {"as": "hashing", "num_bins": feature.num_bins, "missing": missing_of(feature)}
         case Text():
             # No word and an unknown one count among the tokens.
             size = {"max_tokens": feature.width}
@@ -47,3 +47,8 @@ def feature_of(feature: Feature) -> dict[str, Any]:
             shape = {"length": feature.length, "pad": feature.pad, "truncate": feature.truncate}
             return {"as": "standardize" if scaled else "none", **shape}
     raise AssertionError(f"a {type(feature).__name__} is no feature that a client asks for")
+
+
+def missing_of(feature: Category | Hashed) -> str | dict[str, str]:
+    """The `missing` of a category: a policy, or the category that stands for a missing one."""
+    return feature.missing if feature.fill is None else {"category": feature.fill}

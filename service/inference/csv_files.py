@@ -2,14 +2,17 @@
 
 import io
 import math
+from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from service.data.array_writer import EXACT_LIMIT
 from service.data.csv_table import NotNumbers, block_bytes, cell_faults, read_names, read_rows
-from service.errors import Fault
+from service.data.delimited import DELIMITERS
+from service.data.utf16 import as_utf8
+from service.errors import Fault, Invalid
 from service.inference.fitting import MOST_FAULTS, Locate, fit, in_column, in_columns, refusal, says
 from service.inference.signature import Signature, TensorSpec
 from service.inference.table_columns import are_features, by_input
@@ -17,13 +20,18 @@ from service.inference.table_columns import are_features, by_input
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
+_START_BYTES: Final = 2**16
+
 
 def read_csv(content: bytes, signature: Signature) -> Arrays:
     """Turn CSV with a header into arrays by input name: a column for each input, or for each number of the only one.
 
-    Raises MalformedRequest where it is no UTF-8, and Invalid with what does not fit: up to 20 cells.
+    Raises MalformedRequest where it is neither UTF-8 nor UTF-16 with its mark, and Invalid with what does not fit: up
+    to 20 cells.
     """
+    content = as_utf8(content)
     header = read_names(io.BytesIO(content))
+    check_delimiter(header, content, [spec.name for spec in signature.inputs])
     features = are_features(header, signature)
     _check_ranks(signature)
     blocks: list[Array] = []
@@ -40,6 +48,21 @@ def read_csv(content: bytes, signature: Signature) -> Arrays:
     (spec,) = signature.inputs
     _check_digits(rows, signature, spec.name, in_columns(header))
     return {spec.name: fit(rows if spec.shape else rows[:, 0], spec, "", in_columns(header))}
+
+
+def check_delimiter(header: Sequence[str], content: bytes, known: Collection[str]) -> None:
+    """Raise Invalid where not commas separate the cells, as of spreadsheets in which these are decimal marks.
+
+    `known` are names that a column can have.
+    """
+    if len(header) > 1 or header[0] in known:
+        return
+    lines = content[:_START_BYTES].decode("utf-8", "replace").splitlines()[:2]
+    found = next((one for one in DELIMITERS if all(one in line for line in lines)), ",")
+    if found != ",":
+        came = f"Cells seem to be separated by {found!r}; in CSV for predictions, commas separate them and numbers have"
+        detail = f"{came} decimal points. Save it so, or send JSON."
+        raise Invalid(detail, [Fault(pointer="", detail=detail)])
 
 
 def write_csv(outputs: Arrays, signature: Signature) -> bytes:

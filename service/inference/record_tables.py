@@ -14,11 +14,13 @@ from service.data.csv_table import MAX_COLUMNS, read_names
 from service.data.fault_list import FaultList, escape
 from service.data.parsing import numbers_of
 from service.data.table_readers import NULLS
+from service.data.utf16 import as_utf8
 from service.errors import Fault, Invalid, MalformedRequest
 from service.features.answer import Logits, joined, tabulated
 from service.features.preparation import Category, Feature, Number, Preparation, Task
 from service.features.preparation import Sequence as Steps
 from service.inference.arrow_tables import as_lists, is_numbers, read_table, stream_in, written
+from service.inference.csv_files import check_delimiter
 from service.inference.records import check_rows, column_faults, read_records, records_of, refusal
 
 Array = np.ndarray[Any, Any]
@@ -28,9 +30,11 @@ Arrays = dict[str, Array]
 def read_csv(content: bytes, preparation: Preparation) -> Arrays:
     """Turn CSV whose header names columns into the network's arrays; texts are read as what their column holds.
 
-    Raises MalformedRequest where it is no UTF-8, and Invalid with what does not fit.
+    Raises MalformedRequest where it is neither UTF-8 nor UTF-16 with its mark, and Invalid with what does not fit.
     """
+    content = as_utf8(content)
     header = read_names(io.BytesIO(content))
+    check_delimiter(header, content, preparation.columns)
     _check_names(header, preparation)
     try:
         text = content.decode("utf-8-sig")

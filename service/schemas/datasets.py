@@ -112,6 +112,14 @@ class UploadQuery(Schema):
         validate=validate.OneOf([",", ";", "\t", "|"]),
         metadata={"description": "Of a CSV table; found out if it is not given."},
     )
+    decimal = fields.String(
+        load_default=None,
+        validate=validate.OneOf([".", ","]),
+        metadata={
+            "description": "What numbers of a CSV table have before their fraction. If it is not given: a point, or, "
+            "in files whose cells `;` or tabs separate, a comma in each column whose cells are numbers only then."
+        },
+    )
     null = fields.List(
         fields.String(),
         load_default=None,

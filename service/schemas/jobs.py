@@ -91,7 +91,9 @@ class Submission(Schema):
         load_default=None,
         metadata={
             "description": "Of a table: how each column enters, `{'age': 'standardize', 'town': {'as': 'embedding', "
-            "'output_dim': 8}, '*': 'auto'}`; or `auto`, which is all columns but the target."
+            "'output_dim': 8, 'missing': {'category': 'Cork'}}, '*': 'auto'}`; or `auto`, which is all columns but the "
+            "target. `missing` says what stands for a value that is not there: of numbers `mean`, `median`, `zero` or "
+            "a number, of categories `other`, `most_frequent` or `{'category': ...}`; nothing does with `error`."
         },
     )
     split = fields.Raw(

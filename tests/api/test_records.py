@@ -256,6 +256,12 @@ def test_what_is_wrong_with_columns_is_told(client: FlaskClient, columns: Any, d
     [
         ("age,fare,sex\n1,x,male\n", 422, {"/0/fare": "Row 1 (line 2): In the column 'fare': The text \"x\" came"}),
         ("fare,sex\n1,male\n\n2,?\n", 422, {"/1/sex": "Row 2 (line 4)"}),
+        (
+            "age;fare;sex\n1;2,5;male\n",
+            422,
+            {"": "in CSV for predictions, commas separate them and numbers have decimal"},
+        ),
+        ('fare,sex\n"2,5",male\n', 422, {"/0/fare": "expected a number with a decimal point. Send a point for"}),
         ("fare,sex\n1\n2,male,3\n", 422, {"/0": "1 cell came in row 1 (line 2)", "/1": "3 cells came in row 2"}),
         ("fare,sex\n", 422, {"": "No rows came"}),
         ("fare,fare,sex\n1,1,male\n", 422, {"": "came 2 times"}),
@@ -273,6 +279,15 @@ def test_what_is_wrong_with_csv_is_told(client: FlaskClient, text: Any, status: 
     found = refused(ask(client, content, Content_Type=CSV), status)
     for pointer, words in due.items():
         assert words in found[pointer]
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-16"])
+def test_csv_may_be_utf16(client: FlaskClient, charset: str) -> None:
+    """With its byte order mark, as spreadsheets save it."""
+    body = "fare,sex,age,home town\r\n71,female,38.5,Bergen\r\n".encode("utf-16")
+    found = ask(client, body, Content_Type=CSV + charset).get_json()["predictions"]
+    close([one["probabilities"]["yes"] for one in found], P[[1]])
+    assert ask(client, {"instances": []}, Content_Type="application/json; charset=utf-16").status_code == 415
 
 
 def test_csv_may_be_written_in_many_ways(client: FlaskClient) -> None:

@@ -1,7 +1,9 @@
 """CSV files: columns become x and y, and bad cells are named by row, line and column."""
 
+import gzip
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,22 @@ def test_all_columns_but_the_target_are_x_in_header_order(tmp_path: Path) -> Non
     assert (y.columns, y.shape, y.dtype) == (("b",), (2,), "int32")
     assert np.load(tmp_path / "x.npy").tolist() == [[1, 3.5], [4, 6]]
     assert np.load(tmp_path / "y.npy").tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_utf16_and_packing_are_seen_through(tmp_path: Path, pack: Callable[[bytes], bytes], encoding: str) -> None:
+    """As they are in tables; what is wrong is told likewise."""
+    rows = 300_000
+    body = "æ,b\r\n" + "1,2.5\r\n" * rows
+    x, _ = take(tmp_path, pack(body.encode(encoding)), "b")
+    assert (x.columns, x.shape) == (("æ",), (rows, 1))
+    assert (np.load(tmp_path / "y.npy") == 2.5).all()
+    with pytest.raises(Invalid) as raised:
+        take(tmp_path, pack(f"{body}1,x\n".encode(encoding)), "b")
+    assert raised.value.faults[0].pointer == f"/{rows}/b"
+    with pytest.raises(MalformedRequest, match="position"):
+        take(tmp_path, pack(body.encode(encoding) + b"\xff"), "b")
 
 
 def test_several_targets_stand_in_the_order_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """CSV and TSV files as tables: types are found out, and whatever is wrong is told by row, line and column."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -44,15 +45,17 @@ def test_each_column_has_the_type_of_its_values(tmp_path: Path) -> None:
     assert second["seen"] == datetime(2020, 1, 1, 10)  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("packing", ["none", "gzip", "zstd", "bom"])
+@pytest.mark.parametrize("packing", ["none", "gzip", "zstd", "bom", "utf-16", "utf-16 in gzip"])
 def test_packing_changes_nothing(tmp_path: Path, packing: str) -> None:
-    """Gzip, zstd and a byte order mark are seen through."""
+    """Gzip, zstd, a byte order mark and UTF-16 are seen through."""
     body = MIXED.encode()
     packed = {
         "none": body,
         "gzip": gzip.compress(body),
         "zstd": pa.compress(body, codec="zstd", asbytes=True),
         "bom": b"\xef\xbb\xbf" + body,
+        "utf-16": MIXED.encode("utf-16"),
+        "utf-16 in gzip": gzip.compress(MIXED.encode("utf-16")),
     }[packing]
     assert take(tmp_path, read_csv_table, packed) == take(tmp_path, read_csv_table, body)
 
@@ -89,6 +92,64 @@ def test_a_client_can_say_the_delimiter_and_what_is_missing(tmp_path: Path) -> N
     records = take(tmp_path, read_csv_table, "a,b:c\n1,x:?\n", delimiter=":", nulls=("?",))
     assert records == [{"a,b": "1,x", "c": None}]
     assert take(tmp_path, read_csv_table, "a,b\nNA,?\nx,y\n", nulls=("?",))[0] == {"a": "NA", "b": None}
+
+
+EUROPEAN = "who;price;count;list\nAda;3,14;7;1,2\nBob;-1000,5;8;1,2,3\nEva;2e3;;\n"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("decimal", [None, ","])
+def test_decimal_commas_are_found_out_or_said(tmp_path: Path, delimiter: str, decimal: str | None) -> None:
+    """Where spreadsheets write them; a column of which a cell is no number with a comma is text."""
+    body = EUROPEAN.replace(";", delimiter)
+    reader = read_csv_table if delimiter == ";" else read_tsv_table
+    assert take(tmp_path, reader, body, decimal=decimal) == [
+        {"who": "Ada", "price": 3.14, "count": 7, "list": "1,2"},
+        {"who": "Bob", "price": -1000.5, "count": 8, "list": "1,2,3"},
+        {"who": "Eva", "price": 2000.0, "count": None, "list": None},
+    ]
+
+
+def test_decimal_points_can_be_said(tmp_path: Path) -> None:
+    """Numbers with commas are texts then, as they are where other delimiters make another kind of file likely."""
+    assert types(tmp_path, read_csv_table, EUROPEAN, decimal=".")["price"] == "string"
+    assert types(tmp_path, read_csv_table, 'a,b\n"1,5",2\n') == {"a": "string", "b": "int64"}
+    assert take(tmp_path, read_csv_table, 'a,b\n"1,5",2.5\n', decimal=",") == [{"a": 1.5, "b": "2.5"}]
+    assert take(tmp_path, read_csv_table, "a\n1,5\n", decimal=",") == [{"a": 1.5}]
+
+
+def test_each_column_has_a_decimal_mark_of_its_own(tmp_path: Path) -> None:
+    """Where none is said; both in one column make it text, and a point stays a decimal one."""
+    body = "a;b;c\n1.5;1,5;1.5\n1.234;2;1,5\n"
+    assert take(tmp_path, read_csv_table, body)[1] == {"a": 1.234, "b": 2.0, "c": "1,5"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_late_comma_counts_as_much_as_an_early_one(tmp_path: Path, packed: bool) -> None:
+    """Numbers before it are read with its column; after a point it makes its column text."""
+    body = ("a;b;c\n" + "1;1.5;1e3\n" * 400_000 + "1,5;2,5;2,5\n").encode()
+    body = gzip.compress(body, 1) if packed else body
+    assert types(tmp_path, read_csv_table, body) == {"a": "float64", "b": "string", "c": "float64"}
+    records = take(tmp_path, read_csv_table, body)
+    assert (records[0], records[-1]) == ({"a": 1.0, "b": "1.5", "c": 1000.0}, {"a": 1.5, "b": "2,5", "c": 2.5})
+
+
+@pytest.mark.parametrize("number", ["1.234,5", "-12.345.678", "1 234,5", "1\u202f234,50", "1'234,5"])
+def test_what_sets_thousands_apart_is_told(tmp_path: Path, number: str) -> None:
+    """If decimal commas were asked for, and the column's other cells are numbers; else it is text, and not guessed."""
+    body = f"a;b/c\nx;1,5\ny;{number}\n" + f"z;{number}\n" * 30
+    faults = faults_of(tmp_path, read_csv_table, body, decimal=",")
+    assert (faults[0].pointer, faults[-1].detail) == ("/1/b~1c", "... and 11 more")
+    came = f"The number {number!r} came in row 2 (line 3 of the file), column 'b/c'; with decimal=, one such as 1234,5"
+    assert faults[0].detail.startswith(came)
+    assert take(tmp_path, read_csv_table, body)[1] == {"a": "y", "b/c": number}
+    assert types(tmp_path, read_csv_table, f"{body}z;none at all\n", decimal=",")["b/c"] == "string"
+
+
+def test_infinite_numbers_with_commas_are_told(tmp_path: Path) -> None:
+    """As those with points are."""
+    (fault,) = faults_of(tmp_path, read_csv_table, "a;b\n1,5;2\n1,5e999;3\n")
+    assert "The number '1,5e999' came in row 2 (line 3 of the file), column 'a'" in fault.detail
 
 
 @pytest.mark.parametrize(
@@ -140,6 +201,7 @@ def test_a_nul_byte_is_told(tmp_path: Path) -> None:
     [
         ("", "first line is empty"),
         ("\n1\n", "first line is empty"),
+        ("a,b\n1,2\n".encode("utf-16-le").decode(), "as UTF-16 without its byte order mark does"),
         ("a,a\n1,2\n", "'a' came 2 times"),
         ("a,\n1,2\n", "Column 2 has no name"),
         ("1,2\n1,2\n", "numbers only"),
@@ -172,7 +234,10 @@ def test_long_rows_are_read_up_to_a_limit(tmp_path: Path) -> None:
         (b"a,b\n1,2\n1,\xe6", "position 10 "),
         (b"a\xe9,b\n1,2\n", "position 1 "),
         (b"a,b\n" + b"1,2\n" * 600_000 + b"1,\xe6\xf8\n", "position 2400006 "),
-        ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("\ufeffa,b\n1,2\n".encode("utf-16-le") + b"\0", "what is at position 18 is not .truncated data"),
+        (codecs.BOM_UTF16_BE + b"\0a\0\n\xdc\x00\0\n", "what is at position 6 is not .illegal encoding"),
+        (gzip.compress(codecs.BOM_UTF16_LE + b"a\0\n\0" + b"1\0\n\0" * 2**20 + b"\0\xd8"), "at position 4194310 "),
+        ("a,b\n1,2\n".encode("utf-32"), "position 0 is not UTF-8"),
         (gzip.compress(b"a,b\n" + b"1,2\n" * 100, mtime=0)[:-9], "gzip data end too soon"),
     ],
 )
@@ -229,6 +294,17 @@ def test_damage_is_told_or_harmless(tmp_path: Path, cut: int, changes: list[tupl
             body[place % len(body)] = value
     with suppress(KerasdError):
         take(tmp_path, read_csv_table, bytes(body))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_late_values_of_utf16_count(tmp_path: Path, encoding: str, packed: bool) -> None:
+    """It is read from its beginning alone, as its middle may be that of a character, and no block cuts one."""
+    body = ("\ufeffa\tb\r\n" + "1\tÆ😀\r\n" * 300_000 + "1,5\t€\r\n").encode(encoding)
+    body = gzip.compress(body, 1) if packed else body
+    records = take(tmp_path, read_csv_table, body)
+    assert (records[0], records[-1], len(records)) == ({"a": 1.0, "b": "Æ😀"}, {"a": 1.5, "b": "€"}, 300_001)
+    assert {record["b"] for record in records} == {"Æ😀", "€"}
 
 
 def test_moments_of_zones_are_told_in_utc(tmp_path: Path) -> None:

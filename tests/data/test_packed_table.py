@@ -26,6 +26,14 @@ def test_the_content_tells_its_format(tmp_path: Path, content: str, form: str) -
     assert take(tmp_path, read_packed_table, packed) == [{"a": 1, "b": "x"}]
 
 
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_packed_utf16_is_a_table(tmp_path: Path, form: str) -> None:
+    """Whatever separates its cells."""
+    body = "a\tb\n1\tæ\n".encode("utf-16")
+    packed = gzip.compress(body) if form == "gzip" else pa.compress(body, codec="zstd", asbytes=True)
+    assert take(tmp_path, read_packed_table, packed) == [{"a": 1, "b": "æ"}]
+
+
 def test_what_is_not_packed_or_packs_itself_is_told(tmp_path: Path) -> None:
     """A media type that is wrong, and Parquet, which needs no packing."""
     with pytest.raises(MalformedRequest, match="neither gzip nor zstd"):

@@ -45,6 +45,13 @@ def write_csv(path: Path, rows: int) -> None:
         file.writelines(lines for _ in range(rows // PERIOD))
 
 
+def write_utf16(path: Path, rows: int) -> None:
+    lines = "".join(f"{number * 0.37}\tword {number % 1000}\t{number}\n" for number in range(PERIOD))
+    with path.open("w", encoding="utf-16") as file:
+        file.write("number\ttext\tcode\n")
+        file.writelines(lines for _ in range(rows // PERIOD))
+
+
 def write_lines(path: Path, rows: int) -> None:
     lines = b"".join(
         orjson.dumps({"number": number * 0.37, "text": f"word {number % 1000}"}, option=orjson.OPT_APPEND_NEWLINE)
@@ -75,6 +82,7 @@ def write_parquet(path: Path, rows: int) -> None:
     [
         # PyArrow reads up to 32 blocks of a MiB of CSV ahead, which the small file has too.
         ("csv", write_csv, 2_000_000, 6_000_000),
+        ("csv", write_utf16, 2_000_000, 6_000_000),
         ("jsonl", write_lines, 500_000, 2_500_000),
         ("json", write_list, 500_000, 2_500_000),
         ("parquet", write_parquet, 1_000_000, 4_000_000),

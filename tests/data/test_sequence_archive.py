@@ -73,11 +73,47 @@ def test_files_beside_folders_have_no_labels(tmp_path: Path) -> None:
         ("a.csv", b"x\ty\n1\t2\n3\t4\n", {}),
         ("a.txt", b"x|y\n1|2\n3|4\n", {"delimiter": "|"}),
         ("a.csv", b'"x",y\n"1",2e0\n3,4.\n', {}),
+        ("a.txt", "x\ty\r\n1\t2\r\n3\t4\r\n".encode("utf-16"), {}),
     ],
 )
 def test_the_delimiter_is_found_out(tmp_path: Path, name: str, content: bytes, options: dict[str, Any]) -> None:
     """Commas, semicolons and tabs are; others can be said."""
     assert take(tmp_path, {name: content}, **options)[0]["sequence"] == [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"x;y\n1,5;2\n-,25;1e1\n", {}),
+        (b"x\ty\n1,5\t2\n-,25\t1e1\n", {"decimal": ","}),
+        (b'x,y\n"1,5",2\n"-,25",1e1\n', {"decimal": ","}),
+        (b"x;y\n1.5;2\n-.25;1e1\n", {}),
+        (b"x;y\n1.5;2\n-.25;1e1\n", {"decimal": "."}),
+    ],
+)
+def test_decimal_commas_are_found_out_or_said(tmp_path: Path, content: bytes, options: dict[str, Any]) -> None:
+    """Each file has one mark in all of its cells."""
+    assert take(tmp_path, {"a.csv": content}, **options)[0]["sequence"] == [[1.5, 2.0], [-0.25, 10.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (
+            b"x;y\n1,5;2.5\n",
+            {},
+            "The text '1,5' came in row 1 (line 2 of the file), column 'x'; a number with a decimal",
+        ),
+        (b"x;y\n1,5;2\n", {"decimal": "."}, "Put a point in the place of the comma"),
+        (b"x;y\n1,5;1.234,5\n", {"decimal": ","}, "The text '1.234,5' came in row 1 (line 2 of the file), column 'y'"),
+        (b"x;y\n1,5;\n", {"decimal": ","}, "An empty cell came in row 1 (line 2 of the file), column 'y'"),
+    ],
+)
+def test_other_decimal_marks_are_told(tmp_path: Path, content: bytes, options: dict[str, Any], words: str) -> None:
+    """By the cells that are no numbers with the mark that is looked for."""
+    with pytest.raises(Invalid) as raised:
+        take(tmp_path, {"a.csv": content}, **options)
+    assert words in raised.value.faults[0].detail
 
 
 def test_faults_of_all_files_are_told(tmp_path: Path) -> None:
@@ -120,7 +156,9 @@ def test_faults_of_all_files_are_told(tmp_path: Path) -> None:
 
 
 def test_text_that_is_not_utf8_is_told(tmp_path: Path) -> None:
-    """Below the header too."""
+    """Below the header too, and in UTF-16."""
+    (fault,) = faults_of(tmp_path, {"a.csv": "x\n1\n".encode("utf-16") + b"\0"})
+    assert (fault.pointer, "position 10 is not" in fault.detail) == ("/a.csv", True)
     (fault,) = faults_of(tmp_path, {"a.csv": b"x\n1\n\xff2\n"})
     assert fault.pointer == "/a.csv"
     assert "is not UTF-8" in fault.detail

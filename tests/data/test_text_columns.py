@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.data.text_columns import QUOTED, Form, converted, widened
+from service.data.text_columns import (
+    QUOTED,
+    WITH_COMMAS,
+    WITH_EITHER,
+    WITH_POINTS,
+    Form,
+    converted,
+    count_grouped,
+    is_grouped,
+    widened,
+)
 
 CASES: list[tuple[list[str | None], Form, list[Any]]] = [
     ([None, None], Form.EMPTY, [None, None]),
@@ -61,19 +71,60 @@ def test_numbers_that_are_quoted_texts_stay_texts() -> None:
     assert widened(pa.array(["2020-01-01"]), Form.EMPTY, (), QUOTED) is Form.MOMENT
 
 
+COMMAS: list[tuple[list[str | None], Form, Form, list[Any]]] = [
+    (["1,5", "2", None, " -0,25 "], Form.COMMA, Form.COMMA, [1.5, 2, None, -0.25]),
+    (["1,5e3", "2e3"], Form.COMMA, Form.COMMA, [1500, 2000]),
+    (["1e3", "2"], Form.BARE, Form.COMMA, [1000, 2]),
+    (["1", "-2"], Form.WHOLE, Form.WHOLE, [1, -2]),
+    (["1.5", "2"], Form.NUMBER, Form.TEXT, [1.5, 2]),
+    (["1.234,5", "2,5"], Form.TEXT, Form.GROUPED, ["1.234,5", "2,5"]),
+    (["1 234,5"], Form.TEXT, Form.GROUPED, ["1 234,5"]),
+    (["1 234"], Form.TEXT, Form.TEXT, ["1 234"]),
+    (["1,5", "2.5"], Form.TEXT, Form.TEXT, ["1,5", "2.5"]),
+    (["1,2,3"], Form.TEXT, Form.TEXT, ["1,2,3"]),
+    (["00,5"], Form.TEXT, Form.TEXT, ["00,5"]),
+    (["9223372036854775808", "1,5"], Form.TEXT, Form.TEXT, ["9223372036854775808", "1,5"]),
+]
+
+
+@pytest.mark.parametrize(("texts", "either", "commas", "values"), COMMAS)
+def test_a_decimal_mark_is_one_of_either_or_a_comma(
+    texts: list[str | None], either: Form, commas: Form, values: list[Any]
+) -> None:
+    """Where both are looked for, all of a column's texts agree on one; where commas are said, points are none."""
+    column = pa.array(texts, pa.string())
+    assert widened(column, Form.EMPTY, ("",), WITH_EITHER) is either
+    assert widened(column, Form.EMPTY, ("",), WITH_COMMAS) is commas
+    assert converted(column, either, ("",)).to_pylist() == values
+
+
+def test_numbers_whose_thousands_are_set_apart_are_counted() -> None:
+    """Those with a comma may have gaps; dates, addresses and telephone numbers are others."""
+    grouped = ["1.234", " -1.234.567,8 ", "12 345,6", "1\u202f234,5", "1'234,5"]
+    others = ["1234,5", "1.23", "12 345", "01.02.2024", "10.0.0.1", "1.2345", "", None]
+    assert count_grouped(pa.array(grouped + others, pa.string())) == len(grouped)
+    assert all(map(is_grouped, grouped))
+    assert not any(is_grouped(text or "") for text in others)
+
+
 VALUES = st.sampled_from(
-    [text for texts, *_ in CASES for text in texts] + [text for texts in TEXTS for text in texts if text]
+    [text for texts, *_ in CASES for text in texts]
+    + [text for texts in TEXTS for text in texts if text]
+    + [text for texts, *_ in COMMAS for text in texts] * 3
 )
 
 
+@pytest.mark.parametrize("among", [WITH_POINTS, WITH_COMMAS, WITH_EITHER])
 @given(st.lists(VALUES, max_size=6), st.lists(VALUES, max_size=6))
-def test_the_form_depends_on_no_order(first: list[str | None], second: list[str | None]) -> None:
+def test_the_form_depends_on_no_order(
+    among: tuple[Form, ...], first: list[str | None], second: list[str | None]
+) -> None:
     """Two blocks give the same form one after the other, the other way around, and at once."""
     one, two = pa.array(first, pa.string()), pa.array(second, pa.string())
     forms = {
-        widened(two, widened(one, Form.EMPTY, ("",)), ("",)),
-        widened(one, widened(two, Form.EMPTY, ("",)), ("",)),
-        widened(pa.array(first + second, pa.string()), Form.EMPTY, ("",)),
+        widened(two, widened(one, Form.EMPTY, ("",), among), ("",), among),
+        widened(one, widened(two, Form.EMPTY, ("",), among), ("",), among),
+        widened(pa.array(first + second, pa.string()), Form.EMPTY, ("",), among),
     }
     assert len(forms) == 1
 

@@ -6,6 +6,7 @@ import orjson
 
 from service.features.description import described
 from service.features.preparation import Preparation, Sequence, Task
+from tests.features.features import category, hashed, preparation
 from tests.features.test_preparation import FEATURES, PREPARATION, TARGET, number
 
 
@@ -38,6 +39,12 @@ def test_every_feature_says_how_it_enters() -> None:
     assert (by_column["note"]["max_tokens"], by_column["note"]["sequence_length"]) == (3, 7)
     assert (by_column["face"]["height"], by_column["face"]["width"], by_column["face"]["channels"]) == (5, 6, 3)
     assert (by_column["steps"]["length"], by_column["steps"]["pad"]) == (8, "post")
+
+
+def test_a_category_that_stands_for_a_missing_one_is_told() -> None:
+    """As it can be asked for."""
+    found = described(preparation(category(fill="Oslo"), hashed(fill="Rome"), hashed("lane")))["features"]
+    assert [one["missing"] for one in found] == [{"category": "Oslo"}, {"category": "Rome"}, "other"]
 
 
 def test_targets_split_and_rows_are_told() -> None:

@@ -15,7 +15,7 @@ from service.data.table import Kind
 from service.errors import Fault, Invalid
 from service.features.columns import MISSING, REFUSED, Codes, Values, of_records
 from service.features.dates import PARTS, date_part
-from service.features.encode import encode_inputs, encode_targets
+from service.features.encode import encode_inputs, encode_targets, hash_number
 from service.features.preparation import Feature, Preparation, Target, Task
 from tests.features.features import category, date, hashed, image, number, preparation, sequence, target, text
 
@@ -148,6 +148,19 @@ def test_stored_categories_that_are_new_are_others() -> None:
     for feature in (category(), category(missing="error"), category(unknown="other")):
         assert stored(feature, values) == [[2], [0], [0], [1]]
     assert stored(category(enters="embedding", output_dim=2), values) == [[2], [0], [0], [1]]
+
+
+def test_a_category_can_stand_for_a_missing_one() -> None:
+    """In stored rows as in records, which lack nothing then; what is new is another matter."""
+    values = coded("Oslo", "Rome", None, "Bergen", None)
+    assert stored(category(fill="Oslo"), values) == [[2], [0], [2], [1], [2]]
+    assert stored(category(fill="Bergen", enters="embedding", output_dim=2), values) == [[2], [0], [1], [1], [1]]
+    due = [hash_number(one, 9) for one in ("Oslo", "Rome", "Rome")]
+    assert stored(hashed(fill="Rome"), coded("Oslo", "Rome", None)) == [[one] for one in due]
+    for feature in (category(fill="Oslo", unknown="other"), hashed(fill="Oslo")):
+        faults, prepared = FaultList(), preparation(feature)
+        (array,) = encode_inputs({feature.column: values}, prepared, faults).values()
+        assert (array.tolist(), len(faults)) == (stored(feature, values), 0)
 
 
 def test_hashes_are_those_that_are_described() -> None:

@@ -203,6 +203,47 @@ def test_categories(tmp_path: Path) -> None:
     assert (facts["categories"].maximum, facts["b_input"].maximum) == (5 + 10 - 1, 2)
 
 
+def test_what_stands_for_a_missing_category(tmp_path: Path) -> None:
+    """The most frequent one, or one that is named as a value of its column; a hash can be that of any."""
+    towns = ["Oslo", None, "Bergen", "Oslo", "other"]
+    table = {"a": towns, "b": towns, "c": towns, "d": towns, "e": [1.0, 2.5, None, 2.5, 1.0]}
+    columns = stored(tmp_path, {**table, "f": [True, None, False, False, True], "y": [0, 1, 0, 1, 1]})
+    features = {
+        "a": {"as": "one_hot", "missing": "most_frequent"},
+        "b": {"as": "embedding", "missing": {"category": "other"}},
+        "c": {"as": "hashing", "missing": {"category": "Rome"}},
+        "d": {"as": "one_hot", "missing": "error"},
+        "e": {"as": "one_hot", "missing": {"category": 1}},
+        "f": {"as": "one_hot", "missing": {"category": True}},
+    }
+    preparation, _, notes = fitted(tmp_path, columns, features=features, target="y")
+    assert [(one.fill, one.missing) for one in preparation.features if isinstance(one, Category | Hashed)] == [
+        ("Oslo", "other"),
+        ("other", "other"),
+        ("Rome", "other"),
+        (None, "error"),
+        ("1", "other"),
+        ("true", "other"),
+    ]
+    assert notes == []
+
+
+def test_a_category_that_does_not_enter_stands_for_none(tmp_path: Path) -> None:
+    """Those of other rows than the training ones, and those beyond the limit, are none that is known."""
+    values = ["b"] * 5 + ["a"] * 4 + ["c"]
+    parts = ["train"] * 9 + ["val"]
+    columns = stored(tmp_path, {"a": values, "b/b": values, "part": parts, "y": [0, 1] * 5})
+    features = {
+        "a": {"as": "one_hot", "missing": {"category": "c"}},
+        "b/b": {"as": "embedding", "max_categories": 2, "missing": {"category": "B"}},
+    }
+    faults = dict(refused(tmp_path, columns, features=features, target="y", split={"by": "column", "column": "part"}))
+    assert [*faults] == ["/features/a/missing/category", "/features/b~1b/missing/category"]
+    due = "The column 'a' has no category 'c' that could stand for a missing one; those that enter are 'b', 'a'."
+    assert faults["/features/a/missing/category"].startswith(due)
+    assert "Did you mean 'b'?" in faults["/features/b~1b/missing/category"]
+
+
 def test_numbers_as_categories(tmp_path: Path) -> None:
     """Numbers can enter as categories, by their text."""
     columns = stored(tmp_path, {"a": [1.0, 2.5, 1.0, 7.0], "y": [0, 1, 0, 1]})

@@ -95,6 +95,13 @@ def test_json_keeps_all_of_it() -> None:
     assert Preparation.from_json(json.loads(json.dumps(PREPARATION.to_json()))) == PREPARATION
 
 
+def test_what_an_earlier_release_has_stored_is_read() -> None:
+    """Of a category it does not say what stands for a missing one, and nothing did."""
+    row = PREPARATION.to_json()
+    assert [feature.pop("fill") for feature in row["features"] if feature["feature"] in ("category", "hashing")]
+    assert Preparation.from_json(row) == PREPARATION
+
+
 def test_inputs_come_in_one_order() -> None:
     """Numbers share an input, one-hot categories another; each other feature has one of its own."""
     assert PREPARATION.inputs == (

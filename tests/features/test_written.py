@@ -47,6 +47,9 @@ def test_every_kind_asks_for_itself(tmp_path: Path) -> None:
         "order": [f"v{number % 7} v{number % 3}" for number in range(60)],
         "many": [f"c{number % 9}" for number in range(60)],
         "hash": [f"h{number % 9}" for number in range(60)],
+        "named": ["error", None, "b"] * 20,
+        "hashed": ["a", None, "c"] * 20,
+        "usual": ["a", None, "b", "b"] * 15,
         "day": ["2020-01-01", None, "2021-02-02"] * 20,
         "gap": [1.0, None, 3.0] * 20,
         "steps": [[[1.0], [2.0]], [[3.0]]] * 30,
@@ -58,11 +61,18 @@ def test_every_kind_asks_for_itself(tmp_path: Path) -> None:
         "order": {"as": "tokens", "max_tokens": 6, "sequence_length": 3},
         "many": {"as": "embedding", "output_dim": 3, "max_categories": 4, "unknown": "error"},
         "hash": {"as": "hashing", "num_bins": 5, "missing": "error"},
+        "named": {"as": "one_hot", "missing": {"category": "error"}},
+        "hashed": {"as": "hashing", "num_bins": 5, "missing": {"category": "new"}},
+        "usual": {"as": "embedding", "output_dim": 2, "missing": "most_frequent"},
         "day": {"parts": ["month"], "missing": "2022-03-04"},
         "gap": {"as": "min_max", "missing": "mean", "indicator": True},
         "steps": {"as": "none", "pad": "pre"},
     }
     request = {"folder": str(tmp_path), "columns": [one.to_json() for one in columns], "target": "y", "seed": 5}
     first = json.loads(json.dumps(prepare({**request, "features": features})))["preparation"]
-    again = json.loads(json.dumps(prepare({**request, **request_of(Preparation.from_json(first))})))
+    written = request_of(Preparation.from_json(first))
+    again = json.loads(json.dumps(prepare({**request, **written})))
     assert again["preparation"] == first
+    assert written["features"]["named"]["missing"] == {"category": "error"}
+    assert written["features"]["hashed"]["missing"] == {"category": "new"}
+    assert written["features"]["usual"]["missing"] == {"category": "b"}

@@ -26,6 +26,7 @@ SCALARS = Signature(
         ("size,price\n1,2.5\n3,4e-1\n", one(2), {"x": [[1, 2.5], [3, 0.4]]}),
         ("\ufeffsize,price\r\n1,2\r\n", one(2), {"x": [[1, 2]]}),
         ("x\n1\n2", one(1), {"x": [[1], [2]]}),
+        ("any;thing\n1\n2", one(1), {"x": [[1], [2]]}),
         ("anything\n1\n2", one(1), {"x": [[1], [2]]}),
         ("anything\n1\n2", one(), {"x": [1, 2]}),
         ("p,q,r\n1,2,3\n", one(None), {"x": [[1, 2, 3]]}),
@@ -63,6 +64,9 @@ def test_columns_become_inputs(text: str, signature: Signature, due: dict[str, A
         ("x\n1\n", one(2, 2), "", "A cell of CSV holds one number"),
         ("a,b\n1,2\n", TWO, "", "A cell of CSV holds one number"),
         ("b,c\n1,2\n", SCALARS, "", "named 'a', 'b'"),
+        ("a;b\n1,5;2\n", one(2), "", "Cells seem to be separated by ';'; in CSV for predictions, commas"),
+        ("a\tb\n1\t2\n", one(2), "", "separated by '\\t'"),
+        ('a,b\n"1,5",2\n', one(2), "/0/a", "a number with a decimal point was expected"),
     ],
 )
 def test_bad_text_is_told(text: str, signature: Signature, pointer: str, words: str) -> None:
@@ -80,11 +84,19 @@ def test_a_fault_far_below_is_found() -> None:
         read_csv(text, one(2))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfea", b"a,b\n1,\xff\n"])
+@pytest.mark.parametrize("content", [b"\xffa", b"a,b\n1,\xff\n"])
 def test_what_is_no_utf8_is_malformed(content: bytes) -> None:
     """In the header and below it."""
     with pytest.raises(MalformedRequest, match="not UTF-8"):
         read_csv(content, one(2))
+
+
+def test_utf16_with_its_mark_is_read() -> None:
+    """As spreadsheets save it; where it is cut, that is told."""
+    content = "a,b\r\n1,2\r\n".encode("utf-16")
+    np.testing.assert_array_equal(read_csv(content, one(2))["x"], [[1, 2]])
+    with pytest.raises(MalformedRequest, match="position 22 is not"):
+        read_csv(content + b"\0", one(2))
 
 
 def test_outputs_become_columns() -> None:
