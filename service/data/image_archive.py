@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from service.data.fault_list import FaultList
 from service.data.image_labels import Labels, labels_among, read_labels
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
-from service.data.table import TableWriter, arrow_of, name_field
+from service.data.table import Origin, TableWriter, arrow_of, name_field, with_origin
 from service.data.table_readers import TableOptions
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _schema(labels: Labels | None, with_folders: bool) -> pa.Schema:
     told = [] if labels is None else [*labels.table.schema]
     if with_folders and all(field.name != "label" for field in told):
         told.insert(0, name_field("label", arrow_of("string")))
-    return pa.schema([name_field("filename", arrow_of("string")), *told, pa.field("image", arrow_of("image"))])
+    filename = with_origin(name_field("filename", arrow_of("string")), Origin.FILENAME)
+    return pa.schema([filename, *told, pa.field("image", arrow_of("image"))])
 
 
 def _images(files: zipfile.ZipFile, members: list[Member], faults: FaultList) -> Iterator[tuple[Member, bytes]]:

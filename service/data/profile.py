@@ -18,7 +18,7 @@ from service.data.profiling.column import Column
 from service.data.profiling.copies import RepeatedRows, joined, salts
 from service.data.profiling.findings import findings, limited
 from service.data.profiling.kinds import Guess, check_kinds, guess_kinds
-from service.data.table import ColumnFacts, Kind, batches, stored_names, stored_types
+from service.data.table import ColumnFacts, Kind, batches, stored_names, stored_origins, stored_types
 from service.errors import Fault, Invalid
 
 _TARGETS: Final = ("target", "label", "labels", "class", "y", "outcome")
@@ -39,7 +39,11 @@ def profile_table(
     if target is not None and target not in types:
         detail = f"There is no column {target[:60]!r} to be the target. Name one of the table's columns."
         raise Invalid(detail, [Fault(pointer="/target", detail=detail)])
-    facts = tuple(ColumnFacts(name=name, type=types[name], kind=guess.kind) for name, guess in guesses.items())
+    origins = stored_origins(folder)
+    facts = tuple(
+        ColumnFacts(name=name, type=types[name], kind=guess.kind, origin=origins.get(name))
+        for name, guess in guesses.items()
+    )
     return facts, _profile(folder, facts, guesses, target)
 
 

@@ -18,7 +18,7 @@ from service.data.csv_table import NotNumbers, cell_faults, no_comma_number, no_
 from service.data.delimited import SPREADSHEETS, delimiter_of
 from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
-from service.data.table import TableWriter, arrow_of, name_field, sequence_array
+from service.data.table import Origin, TableWriter, arrow_of, name_field, sequence_array, with_origin
 from service.data.table_readers import TableOptions
 from service.data.utf16 import as_utf8
 from service.errors import Fault, KerasdError
@@ -161,9 +161,9 @@ def _write(
 ) -> None:
     import pyarrow as pa
 
-    names = ("filename", "label") if with_labels else ("filename",)
-    fields = [name_field(name, arrow_of("string")) for name in names]
-    schema = pa.schema([*fields, pa.field("sequence", arrow_of("sequence", channels))])
+    told = [name_field("label", arrow_of("string"))] if with_labels else []
+    filename = with_origin(name_field("filename", arrow_of("string")), Origin.FILENAME)
+    schema = pa.schema([filename, *told, pa.field("sequence", arrow_of("sequence", channels))])
     with TableWriter(folder, schema, options.limits) as writer:
         for rows in in_batches(sequences, lambda row: row.values.nbytes):
             writer.write(_batch(rows, schema, with_labels))

@@ -23,7 +23,7 @@ from service.data.fault_list import FaultList, escape
 from service.data.sequence_parts import Roles, distribute
 from service.data.sequence_rows import Shape, rows_of
 from service.data.sequence_sort import Gaps, Part, sort_part
-from service.data.table import FILENAME, TableWriter, Type, arrow_of, name_field, stored_types
+from service.data.table import FILENAME, Origin, TableWriter, Type, arrow_of, name_field, stored_types, with_origin
 from service.data.table_readers import TableOptions
 from service.errors import TooLarge
 
@@ -190,9 +190,11 @@ def _schema(types: dict[str, Type], roles: Roles, shape: Shape) -> pa.Schema:
     import pyarrow as pa
 
     fields = [pa.field(name, arrow_of(types[name])) for name in types if name in shape.kept]
-    fields = [name_field(one.name, one.type) if one.name == roles.identity else one for one in fields]
+    identity = with_origin(name_field(roles.identity, arrow_of(types[roles.identity])), Origin.SEQUENCE)
+    fields = [identity if one.name == roles.identity else one for one in fields]
     if shape.window is not None and roles.time_type is not None:
-        fields += [pa.field(name, arrow_of(roles.time_type)) for name in (START, END)]
+        time = arrow_of(roles.time_type)
+        fields += [with_origin(pa.field(START, time), Origin.START), with_origin(pa.field(END, time), Origin.END)]
     fields.append(pa.field(VALUES, arrow_of("sequence", len(shape.channels))))
     if shape.horizon is not None:
         fields.append(pa.field(TARGET, arrow_of("sequence", len(shape.channels))))

@@ -30,7 +30,9 @@ FILENAME: Final = "table.arrow"
 MAX_BATCH_ROWS: Final = 65_536
 MAX_BATCH_BYTES: Final = 2**24
 MAX_COLUMNS: Final = 4_096
-_NAMES: Final = {b"kind": b"category"}
+#: What is kept beside a column in the file.
+_KIND: Final = b"kind"
+_ORIGIN: Final = b"origin"
 
 
 class Kind(StrEnum):
@@ -50,24 +52,41 @@ class Kind(StrEnum):
     SEQUENCE = "sequence"
 
 
+class Origin(StrEnum):
+    """What a column tells of where its row comes from, where it tells nothing else: the reader of the upload knows."""
+
+    #: The file in the zip file.
+    FILENAME = "filename"
+    #: The sequence that the row is, or is a window of.
+    SEQUENCE = "sequence"
+    #: The time of the first step of the row's window.
+    START = "start"
+    #: The time of the last one.
+    END = "end"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnFacts:
     """One column: `type` is how its values are stored, `kind` what they mean.
 
     The type never changes; a column of the type "string" can have any kind but image and sequence, and its values are
-    then parsed as they are read.
+    then parsed as they are read. `origin` is None where the column says something of the row itself.
     """
 
     name: str
     type: Type
     kind: Kind
+    origin: Origin | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "type": self.type, "kind": self.kind.value}
+        origin = None if self.origin is None else self.origin.value
+        return {"name": self.name, "type": self.type, "kind": self.kind.value, "origin": origin}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> ColumnFacts:
-        return cls(name=row["name"], type=row["type"], kind=Kind(row["kind"]))
+        # Data sets that are older than origins are stored without.
+        origin = None if row.get("origin") is None else Origin(row["origin"])
+        return cls(name=row["name"], type=row["type"], kind=Kind(row["kind"]), origin=origin)
 
 
 class TableWriter:
@@ -153,15 +172,32 @@ def name_field(name: str, kind: pa.DataType) -> pa.Field:
     """A column whose values are names, even where all of them are numbers: the reader of the table knows that."""
     import pyarrow as pa
 
-    return pa.field(name, kind, metadata=_NAMES)
+    return pa.field(name, kind, metadata={_KIND: Kind.CATEGORY.value.encode()})
+
+
+def with_origin(field: pa.Field, origin: Origin) -> pa.Field:
+    """The same column, of which the reader of the table knows that it tells where rows come from, and nothing else."""
+    return field.with_metadata({**(field.metadata or {}), _ORIGIN: origin.value.encode()})
 
 
 def stored_names(folder: Path) -> frozenset[str]:
     """The columns of a stored table that were made by `name_field`."""
+    return frozenset(_noted(folder, _KIND))
+
+
+def stored_origins(folder: Path) -> dict[str, Origin]:
+    """The columns of a stored table that were made by `with_origin`, and what they tell."""
+    return {name: Origin(value) for name, value in _noted(folder, _ORIGIN).items()}
+
+
+def _noted(folder: Path, key: bytes) -> dict[str, str]:
+    """What the file of a stored table says under `key` beside columns, for those of which it says something."""
     import pyarrow as pa
 
     with pa.memory_map(str(folder / FILENAME)) as file:
-        return frozenset(field.name for field in pa.ipc.open_file(file).schema if field.metadata == _NAMES)
+        schema = pa.ipc.open_file(file).schema
+    notes = {field.name: (field.metadata or {}).get(key) for field in schema}
+    return {name: note.decode() for name, note in notes.items() if note is not None}
 
 
 def type_of(arrow: pa.DataType) -> Type:

@@ -2,7 +2,8 @@
 
 A quantity is standardized; its logarithm is, where it leans far to one side and its logarithm does so less. A category
 of few names is one-hot, of more an embedding, of very many hashed. A text is a bag of words, or, as the only feature,
-its words in order. Columns that tell nothing are left out: constant ones, identifiers, copies of a target.
+its words in order. Columns that tell nothing are left out: constant ones, identifiers, copies of a target; and so are
+those that tell where a row comes from, unless the client names them.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from service.data.table import ColumnFacts, Kind
+from service.data.table import ColumnFacts, Kind, Origin
 from service.features.request import FeatureRequest
 from service.features.survey import (
     LARGEST,
@@ -35,6 +36,12 @@ _IDENTIFYING_ROWS: Final = 20
 _EXPECTED_NEW: Final = 0.01
 _IDENTIFIERS: Final = ("id", "uuid", "guid", "key", "index")
 _SIDES: Final = (32, 128)
+_ORIGINS: Final[Mapping[Origin, str]] = {
+    Origin.FILENAME: "the file that the row comes from",
+    Origin.SEQUENCE: "the sequence that the row comes from",
+    Origin.START: "the time at which the row's window begins",
+    Origin.END: "the time at which the row's window ends",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,9 @@ def _choose(asked: FeatureRequest, survey: Survey, copied: str | None) -> Choice
         return Choice(chosen=asked, note=None if copied is None else note)
     if copied is not None:
         return _left_out(column, f"it repeats the target {copied!r}")
+    if column.origin is not None and not asked.named:
+        told = f"it names {_ORIGINS[column.origin]}, which new rows do not share"
+        return _left_out(column, f"{told} (name it under features to have it enter)")
     if survey.rows and survey.missing == survey.rows:
         return _left_out(column, "it has no value in any row")
     if survey.constant:

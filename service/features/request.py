@@ -35,10 +35,14 @@ TASKS: Final[Mapping[Kind, tuple[Task, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureRequest:
-    """One column that is to enter: `way` is one of its kind's ways or "auto"; only the options given are there."""
+    """One column that is to enter: `way` is one of its kind's ways or "auto"; only the options given are there.
+
+    `named` says whether the client named the column, and not just all that are left.
+    """
 
     column: ColumnFacts
     way: str
+    named: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -173,7 +177,8 @@ def _features(
         if name in value:
             found = _feature(column, value[name], faults)
         else:
-            found = FeatureRequest(column=column, way=AUTO) if others and name not in marks else None
+            taking = others and name not in marks
+            found = FeatureRequest(column=column, way=AUTO, named=False) if taking else None
         if found is not None:
             yield found
 

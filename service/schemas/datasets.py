@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
+from service.data.table import Origin
 from service.schemas.page import page_of
 
 _MOST_STEPS = 4096
@@ -26,6 +27,7 @@ class Array(Schema):
 
 
 KINDS = ("numeric", "category", "text", "date", "image", "sequence")
+ORIGINS = tuple(origin.value for origin in Origin)
 
 
 class Column(Schema):
@@ -37,6 +39,16 @@ class Column(Schema):
         required=True,
         validate=validate.OneOf(KINDS),
         metadata={"description": "What they mean: guessed, and to be corrected by `PUT .../schema`."},
+    )
+    origin = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([*ORIGINS, None]),
+        metadata={
+            "description": "Of a column that only tells where a row comes from: its file in a zip file, its sequence, "
+            'or the time at which its window begins or ends. "auto" leaves it out; name it under `features` to have it '
+            "enter."
+        },
     )
 
 

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from service.data.image_archive import read_image_archive, wrong_image
 from service.data.profile import profile_table
 from service.data.read_options import ReadOptions
-from service.data.table import Kind, batches, stored_types
+from service.data.table import Kind, Origin, batches, stored_origins, stored_types
 from service.data.table_readers import TableOptions, table_sha256
 from service.errors import Fault, Invalid, KerasdError, MalformedRequest, TooLarge
 from tests.data.test_members import zipped
@@ -66,6 +66,7 @@ def test_folders_become_labels(tmp_path: Path) -> None:
         files[f"digits/{label}/{number:03}.png"] = file.getvalue()
     rows = take(tmp_path, zipped(files))
     assert stored_types(tmp_path) == {"filename": "string", "label": "string", "image": "image"}
+    assert stored_origins(tmp_path) == {"filename": Origin.FILENAME}
     assert [row["filename"] for row in rows] == sorted(files)
     assert all(row["image"] == files[row["filename"]] for row in rows)
     assert {row["label"] for row in rows} == {str(label) for label in range(10)}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.data.read_options import ReadOptions
 from service.data.sequence_archive import read_sequence_archive
-from service.data.table import batches, stored_types
+from service.data.table import Origin, batches, stored_origins, stored_types
 from service.data.table_readers import TableOptions
 from service.errors import Fault, Invalid, KerasdError, MalformedRequest, TooLarge
 from tests.data.test_members import zipped
@@ -50,6 +50,7 @@ def test_each_file_is_a_sequence(tmp_path: Path) -> None:
     values = speakers(1, 100)
     rows = take(tmp_path, {name: csv(steps) for name, steps in values.items()})
     assert stored_types(tmp_path) == {"filename": "string", "label": "string", "sequence": "sequence"}
+    assert stored_origins(tmp_path) == {"filename": Origin.FILENAME}
     assert [row["filename"] for row in rows] == sorted(values)
     for row in rows:
         assert row["label"] == row["filename"].split("/")[0]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.data.profile import profile_table
 from service.data.read_options import ReadOptions
 from service.data.sequence_table import Grouping, group_sequences
-from service.data.table import TableWriter, batches, stored_types
+from service.data.table import Origin, TableWriter, batches, stored_origins, stored_types
 from service.data.table_readers import TableOptions, table_sha256
 from service.errors import Fault, Invalid, TooLarge
 
@@ -97,6 +97,23 @@ def test_ids_are_categories_also_where_they_are_numbers(tmp_path: Path) -> None:
     """What names a sequence is no quantity."""
     group(tmp_path, {"id": [7, 7, 8, 8], "value": [1, 2, 3, 4], "size": [1, 1, 2, 2]})
     assert [column.kind.value for column in profile_table(tmp_path)[0]] == ["category", "numeric", "sequence"]
+
+
+def test_columns_that_tell_where_rows_come_from_are_known(tmp_path: Path) -> None:
+    """The id of the sequence, and the times of a window, which are told by no name: any column can bear theirs."""
+    columns = {"start": ["a", "a", "b", "b"], "day": [1, 2, 1, 2], "value": [1, 2, 3, 4], "end": ["x", "x", "y", "y"]}
+    group(tmp_path, columns, sequence="start", time="day")
+    assert stored_origins(tmp_path) == {"start": Origin.SEQUENCE}
+    group(tmp_path, MIXED, time="time", window=2)
+    assert stored_origins(tmp_path) == {"id": Origin.SEQUENCE, "start": Origin.START, "end": Origin.END}
+    facts, _ = profile_table(tmp_path)
+    assert {one.name: one.origin for one in facts} == {
+        "id": Origin.SEQUENCE,
+        "label": None,
+        "start": Origin.START,
+        "end": Origin.END,
+        "sequence": None,
+    }
 
 
 def test_windows_become_rows(tmp_path: Path) -> None:

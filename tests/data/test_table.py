@@ -10,14 +10,21 @@ from service.data.read_options import ReadOptions
 from service.data.table import (
     MAX_BATCH_ROWS,
     TYPES,
+    ColumnFacts,
+    Kind,
+    Origin,
     TableWriter,
     Type,
     arrow_of,
     batches,
     first_records,
+    name_field,
     row_count,
+    stored_names,
+    stored_origins,
     stored_types,
     type_of,
+    with_origin,
 )
 from service.errors import TooLarge
 
@@ -67,3 +74,29 @@ def test_first_records_are_plain_json(tmp_path: Path) -> None:
     assert second == {"at": None, "image": None, "n": None}
     assert third["at"].startswith("33658-")
     assert first_records(tmp_path, 1) == [first]
+
+
+def test_what_readers_know_of_columns_is_kept_beside_them(tmp_path: Path) -> None:
+    """That the values are names, and that they tell where rows come from: either, both or neither."""
+    text = pa.string()
+    schema = pa.schema(
+        [
+            with_origin(name_field("file", text), Origin.FILENAME),
+            name_field("label", text),
+            with_origin(pa.field("begin", text), Origin.START),
+            pa.field("remark", text),
+        ]
+    )
+    with TableWriter(tmp_path, schema, ReadOptions()) as writer:
+        writer.write(pa.record_batch([pa.array(["a"])] * 4, schema=schema))
+    assert stored_names(tmp_path) == {"file", "label"}
+    assert stored_origins(tmp_path) == {"file": Origin.FILENAME, "begin": Origin.START}
+
+
+@pytest.mark.parametrize("origin", [None, *Origin])
+def test_facts_of_a_column_are_the_same_after_json(origin: Origin | None) -> None:
+    """Those of data sets that are older than origins have none."""
+    facts = ColumnFacts(name="a", type="string", kind=Kind.CATEGORY, origin=origin)
+    assert ColumnFacts.from_json(facts.to_json()) == facts
+    older = {name: value for name, value in facts.to_json().items() if name != "origin"}
+    assert ColumnFacts.from_json(older).origin is None

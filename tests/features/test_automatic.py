@@ -1,5 +1,6 @@
 """What "auto" makes of columns, seen through a fit of them."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.data.table import Kind
+from service.data.table import Kind, Origin
 from service.errors import Invalid
 from service.features.automatic import embedding_size
 from service.features.fit import prepare
@@ -160,6 +161,42 @@ def test_copies_that_are_asked_for_enter(tmp_path: Path) -> None:
     )
     assert len(answer["preparation"]["features"]) == 1
     assert answer["notes"] == ["'x' repeats the target 'y': what is learned of it says nothing new."]
+
+
+def of_origin(folder: Path, origin: Origin, values: list[Any], features: Any) -> tuple[list[str], str]:
+    """The columns that enter of a table whose `x` only tells where a row comes from, and what is said of it."""
+    facts = stored(folder, {"x": values, "beside": DRAW.normal(size=len(values)), "y": ["no", "yes"] * 30})
+    columns = [replace(one, origin=origin if one.name == "x" else None).to_json() for one in facts]
+    answer = prepare({"folder": str(folder), "columns": columns, "features": features, "target": "y", "seed": 0})
+    notes = [note for note in answer["notes"] if "'x'" in note]
+    return [one["column"] for one in answer["preparation"]["features"]], " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("origin", "values", "what"),
+    [
+        (Origin.FILENAME, ["a.csv", "b.csv"] * 30, "the file that the row comes from"),
+        (Origin.SEQUENCE, ["s1", "s2", "s3"] * 20, "the sequence that the row comes from"),
+        (Origin.START, [5, 80, 7] * 20, "the time at which the row's window begins"),
+        (
+            Origin.END,
+            [datetime.fromisoformat(f"2021-03-{day}") for day in (10, 19, 15)] * 20,
+            "the time at which the row's window ends",
+        ),
+    ],
+)
+def test_what_tells_where_rows_come_from_is_left_out(
+    tmp_path: Path, origin: Origin, values: list[Any], what: str
+) -> None:
+    """Whatever its values, unless the client names it, be it as "auto"."""
+    for features in (None, "auto", {"*": "auto"}):
+        entering, note = of_origin(tmp_path, origin, values, features)
+        assert entering == ["beside"]
+        assert f"'x' is left out: it names {what}" in note
+        assert "name it under features" in note
+    entering, note = of_origin(tmp_path, origin, values, {"*": "auto", "x": "auto"})
+    assert entering == ["x", "beside"]
+    assert "left out" not in note
 
 
 def test_a_text_alone_keeps_its_order(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_columns_that_are_not_named_are_left_out() -> None:
     assert [(one.column.name, one.way) for one in others.features][:2] == [("city", "one_hot"), ("a/b~c", "auto")]
 
 
+def test_columns_that_the_client_named_are_told_from_the_others() -> None:
+    """Whatever it said of them."""
+    asked = accepted({"*": "auto", "age": "auto", "city": "one_hot"})
+    assert [one.column.name for one in asked.features if one.named] == ["age", "city"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
