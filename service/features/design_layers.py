@@ -21,6 +21,8 @@ PHOTOGRAPH: Final = 32
 #: A picture's shorter side from which on every second pixel is enough to begin with.
 LARGE_PICTURE: Final = 128
 _MAX_NAME: Final = 48
+#: Sequences of up to so many numbers are taken as they are where steps are forecast.
+MOST_FLATTENED: Final = 2**14
 
 
 def architecture(
@@ -34,8 +36,9 @@ def architecture(
 
     `fronts` holds the layers that go before the branches of some tensors.
     """
-    branches = [[*fronts.get(one.name, ()), *_branch(one, rows, reasons)] for one in tensors]
-    trunk = _trunk(tensors, rows, reasons)
+    forecasts = any(target.task is Task.SEQUENCE and len(target.shape) > 1 for target in targets)
+    branches = [[*fronts.get(one.name, ()), *_branch(one, rows, forecasts, reasons)] for one in tensors]
+    trunk = _trunk(tensors, rows, forecasts, reasons)
     heads = [_head(target, reasons) for target in targets]
     if len(tensors) == len(targets) == 1:
         return {"layers": [*branches[0], *trunk, *heads[0]]}
@@ -52,7 +55,7 @@ def numbers_on_the_way(tensor: Tensor) -> int:
     return tensor.shape[0] * a_step
 
 
-def _branch(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
+def _branch(tensor: Tensor, rows: int, forecasts: bool, reasons: list[str]) -> list[Layer]:
     """What makes one row of numbers of a tensor; of a vector, nothing is to be made."""
     match tensor.kind:
         case "tokens":
@@ -60,7 +63,7 @@ def _branch(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
         case "image":
             return _picture(tensor, rows, reasons)
         case "sequence":
-            return _steps(tensor, reasons)
+            return _steps(tensor, forecasts, reasons)
     return []
 
 
@@ -108,8 +111,14 @@ def _picture(tensor: Tensor, rows: int, reasons: list[str]) -> list[Layer]:
     return [*layers, {"type": "GlobalAveragePooling2D"}]
 
 
-def _steps(tensor: Tensor, reasons: list[str]) -> list[Layer]:
+def _steps(tensor: Tensor, forecasts: bool, reasons: list[str]) -> list[Layer]:
     length = tensor.shape[0]
+    if forecasts and math.prod(tensor.shape) <= MOST_FLATTENED:
+        reasons.append(
+            f"{tensor.name!r} has {length} steps in time, and more are to be told from them: each keeps its place, "
+            "because how long ago something was counts."
+        )
+        return [{"type": "Flatten"}]
     if length <= MAX_STEPS_READ:
         reasons.append(f"{tensor.name!r} has {length} steps in time, few enough for a GRU that reads them in order.")
         return [{"type": "Bidirectional", "layer": {"type": "GRU", "units": 64}}]
@@ -129,7 +138,7 @@ def _convolution(dimensions: Literal[1, 2], filters: int, kernel: int, strides: 
     return [layer, {"type": "BatchNormalization"}, {"type": "ReLU"}]
 
 
-def _trunk(tensors: Sequence[Tensor], rows: int, reasons: list[str]) -> list[Layer]:
+def _trunk(tensors: Sequence[Tensor], rows: int, forecasts: bool, reasons: list[str]) -> list[Layer]:
     """Dense layers, as many and as wide as the rows can teach."""
     only_vectors = all(one.kind == "vector" for one in tensors)
     units = 64 if rows < 1_000 else 128 if rows < MANY_ROWS else 256
@@ -137,8 +146,11 @@ def _trunk(tensors: Sequence[Tensor], rows: int, reasons: list[str]) -> list[Lay
     rate = 0.3 if rows < MANY_ROWS else 0.2 if rows < 200_000 else 0.1
     many = f"{count} Dense layers" if count > 1 else "One Dense layer"
     reasons.append(f"{many} of {units} units with relu: what {rows} rows can teach without being learned by heart.")
-    reasons.append(f"A Dropout of {rate:g} after each, so that no single number is relied on; more rows need less.")
     dense: Layer = {"type": "Dense", "units": units, "activation": "relu"}
+    if forecasts:
+        reasons.append("No Dropout: the next steps are near the last ones, which must come through as they are.")
+        return [dict(dense) for _ in range(count)]
+    reasons.append(f"A Dropout of {rate:g} after each, so that no single number is relied on; more rows need less.")
     before = [] if only_vectors else [_dropout(rate)]
     return before + [layer for _ in range(count) for layer in (dict(dense), _dropout(rate))]
 

@@ -18,6 +18,7 @@ from service.features.statistics import Moments
 from service.features.wording import listed
 
 _CLASSES: Final = (Task.BINARY, Task.CLASSES)
+_QUANTITIES: Final = (Task.NUMBER, Task.SEQUENCE)
 
 
 class Goals:
@@ -41,7 +42,7 @@ class Goals:
                 self._counts[target.slug] += np.bincount(own.ravel(), minlength=len(target.labels))
             elif target.task is Task.LABELS:
                 self._counts[target.slug] += own.sum(axis=0).astype(np.int64)
-            elif target.task is Task.NUMBER:
+            elif target.task in _QUANTITIES:
                 self._moments[target.slug].add(own.astype(np.float64).reshape(1, -1))
 
     def settled(self, asked: Sequence[TargetRequest], faults: list[Fault]) -> tuple[Target, ...]:
@@ -51,7 +52,7 @@ class Goals:
             wrong = self._wrong(target)
             if wrong is not None:
                 faults.append(Fault(pointer=one.pointer, detail=f"The target {target.column!r} {wrong}"))
-            if target.task is Task.NUMBER:
+            if target.task in _QUANTITIES:
                 moments = self._moments[target.slug]
                 target = replace(target, center=float(moments.mean[0]), spread=float(moments.spread[0]) or 1.0)
             settled.append(target)

@@ -193,7 +193,7 @@ class Target:
     """What is to be learned. `slug` is the network's output of it, where there are several.
 
     `labels` are in the order of the network's numbers. `center` and `spread` are the mean and the standard deviation of
-    a number in the training rows, and None otherwise. `shape` is that of one row of y.
+    numbers in the training rows, of all steps of sequences together, and None otherwise. `shape` is that of a row of y.
     """
 
     column: str

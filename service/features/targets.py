@@ -43,7 +43,7 @@ def settle_targets(
 ) -> tuple[Target, ...]:
     """What is learned of each target; those at fault are left out, after appending their faults.
 
-    `center` and `spread` of numbers are None: they are those of the training rows, which are not known yet.
+    `center` and `spread` of quantities are None: they are those of the training rows, which are not known yet.
     """
     found = [_settle(one, slugs[one.column.name], folder, faults, notes) for one in asked]
     return tuple(one for one in found if one is not None)

@@ -71,6 +71,25 @@ def test_designs_pass_all_checks(tensors: Sequence[Tensor], targets: Sequence[Ta
     checked(made, *_facts(tensors, targets, 700), validates=True)
 
 
+def test_forecasts_keep_the_place_of_each_step() -> None:
+    """Where steps are to be told from steps nothing is averaged or dropped; very long ones are convolved."""
+    forecast = replace(target(Task.SEQUENCE, shape=(3, 2)), center=20.0, spread=4.0)
+    made = design((LONG,), (forecast,), 700)
+    assert [layer["type"] for layer in made.architecture["layers"]] == [
+        "Flatten",
+        "Dense",
+        "Dense",
+        "Reshape",
+        "Rescaling",
+    ]
+    assert made.architecture["layers"][-1] == {"type": "Rescaling", "scale": 4.0, "offset": 20.0}
+    assert any("each keeps its place" in reason for reason in made.reasons)
+    longer = design((replace(LONG, shape=(4_096, 5)),), (forecast,), 700)
+    assert "Conv1D" in [layer["type"] for layer in longer.architecture["layers"]]
+    described = design((LONG,), (target(Task.SEQUENCE, shape=(6,)),), 700)
+    assert "GlobalAveragePooling1D" in [layer["type"] for layer in described.architecture["layers"]]
+
+
 @pytest.mark.parametrize("validates", [True, False])
 @pytest.mark.parametrize("rows", [10, 150, 2_000, 30_000, 1_000_000])
 @pytest.mark.parametrize("tensors", TENSORS.values(), ids=TENSORS)

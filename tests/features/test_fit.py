@@ -440,6 +440,9 @@ def test_several_labels_and_steps(tmp_path: Path) -> None:
     )
     assert [(one.task, one.shape) for one in preparation.targets] == [(Task.LABELS, (3,)), (Task.SEQUENCE, (2, 1))]
     assert (facts["tags"].shape, facts["tags"].maximum, facts["tags"].integral) == ((36, 3), 1.0, True)
+    steps = np.array(values["next"][:36])
+    assert [one.center for one in preparation.targets] == [None, pytest.approx(steps.mean())]
+    assert [one.spread for one in preparation.targets] == [None, pytest.approx(steps.std())]
     assert (facts["next"].shape, facts["next"].maximum, facts["next"].dtype) == ((36, 2, 1), 35.5, "float32")
     values["tags"][-1] = "rare"
     columns = stored(tmp_path, values)
