@@ -19,6 +19,10 @@ _STATE = {
 }
 
 
+#: Which part of the epochs that they may have most trainings need that can stop early.
+_EARLY_SHARE = 5
+
+
 class KeepBest(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
     """Keras's ModelCheckpoint with save_best_only, which keeps the weights in memory instead of in a file.
 
@@ -68,6 +72,11 @@ class Callbacks:
     def ends_on_nan(self) -> bool:
         """Whether a loss that is not finite ends the training."""
         return any(isinstance(one, keras.callbacks.TerminateOnNaN) for one in self._callbacks)
+
+    def likely_epochs(self, most: int) -> int:
+        """How many epochs of at most so many a training is likely to have; one that may stop early seldom has all."""
+        stops = [one.patience for one in self._callbacks if isinstance(one, keras.callbacks.EarlyStopping)]
+        return min(most, max(most // _EARLY_SHARE, 2 * min(stops), 1)) if stops else most
 
     def begin_epoch(self, epoch: int) -> None:
         for callback in self._callbacks:

@@ -75,7 +75,8 @@ class Watcher:
             raise Interrupted(self._asked, position)
         if self._choice.execution is None:
             done = position.epoch * self._steps + position.step
-            self._choice.consider(done, self._fitting.epochs * self._steps - done)
+            likely = self._callbacks.likely_epochs(self._fitting.epochs) * self._steps
+            self._choice.consider(done, max(0, likely - done))
         elif self._checkpoint_is_due(position):
             self._checkpoint(position)
         elif time.monotonic() - self._reported >= REPORT_SECONDS:

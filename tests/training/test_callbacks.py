@@ -53,6 +53,17 @@ def test_an_epoch_without_the_monitored_value_is_passed_over() -> None:
     assert np.any(training.model.trainable_weights[0].numpy())
 
 
+@pytest.mark.parametrize(
+    ("patiences", "most", "likely"),
+    [([], 500, 500), ([20], 500, 100), ([20, 90], 500, 100), ([90], 500, 180), ([400], 500, 500), ([0], 3, 1)],
+)
+def test_a_training_that_may_stop_early_is_not_reckoned_whole(patiences: list[int], most: int, likely: int) -> None:
+    """What is tried to make a training faster must be worth its time in the epochs that there will be."""
+    early = [{"type": "EarlyStopping", "monitor": "loss", "patience": patience} for patience in patiences]
+    _, callbacks = ready(wild(*early))
+    assert callbacks.likely_epochs(most) == likely
+
+
 @pytest.mark.parametrize("restores", [True, False])
 def test_the_epoch_of_the_weights_is_told(restores: bool) -> None:
     """It is the best one where a callback restores it, and the last one otherwise."""
