@@ -13,12 +13,13 @@ REQUIREMENTS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench bench-inference bench-quality bench-upload torture openapi catalog clean
+.PHONY: help serve test lint explore bench bench-inference bench-quality bench-upload torture openapi catalog clean
 
 help:
 	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
 	@echo "make test      check style and types, and run all tests with coverage (JOBS=2 at a time)"
 	@echo "make lint      check style and types alone"
+	@echo "make explore   run the tests that draw examples with other and more examples"
 	@echo "make bench     time training beside its peers (BENCH=--quick, BENCH='--only dense --json readings.json')"
 	@echo "make bench-inference  measure predictions beside other servers (BENCH='--servers kerasd,fastapi --network dense')"
 	@echo "make bench-upload     time uploads beside writing and hashing the same bytes (BENCH='--megabytes 256')"
@@ -34,6 +35,9 @@ serve: $(VENV)/.installed
 test: lint
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-branch --cov-report=term
+
+explore: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) -m hypothesis --hypothesis-profile explore
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What holds for all tests: TensorFlow has one thread, as results are compared to the bit, and others run beside.
 
-An example that hypothesis draws may take as long as it takes: nothing depends on the machine's speed.
+An example that hypothesis draws may take as long as it takes: nothing depends on the machine's speed. The examples are the
+same in each run, so that a change is judged by what it changes; `make explore` draws others, and more of them.
 """
 
 import os
@@ -16,8 +17,9 @@ ONE_THREAD = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 LONGEST = ("training/test_parity.py", "end_to_end/test_chaos.py")
 
 os.environ.update(ONE_THREAD)
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile("same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False, max_examples=1000)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -135,7 +135,8 @@ def _number(texts: pa.StringArray) -> pa.Array | None:
     raw = np.frombuffer(values.buffers()[1] or b"", np.float64)[: len(values)]
     if (np.abs(raw) >= _BEYOND).any():
         large = texts.filter(pc.greater_equal(pc.abs(values), _BEYOND))
-        if pc.any(pc.match_substring_regex(large, r"^\s*-?[0-9]+\s*$")).as_py():
+        # The largest of 64 bits are rounded up to one of more: another block could have taken them for whole ones.
+        if _cast(large.filter(pc.match_substring_regex(large, r"^\s*-?[0-9]+\s*$")), arrow_of("int64")) is None:
             return None
     return values
 
