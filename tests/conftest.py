@@ -1,7 +1,7 @@
 """What holds for all tests: TensorFlow has one thread, as results are compared to the bit, and others run beside.
 
-An example that hypothesis draws may take as long as it takes: nothing depends on the machine's speed. The examples are the
-same in each run, so that a change is judged by what it changes; `make explore` draws others, and more of them.
+An example that hypothesis draws may take as long as it takes: nothing depends on the machine's speed. The examples are
+the same in each run, so that a change is judged by what it changes; `make explore` draws others, and more of them.
 """
 
 import os

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import OperationalError
 
 from service.errors import KerasdError, StorageFull, Unavailable
+from service.registry.watch import Watch
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
@@ -49,7 +50,7 @@ class Database:
         # By process: a connection that came through a fork is the parent's, and the child neither uses nor closes it,
         # since closing one end would disturb the other.
         self._engines: dict[int, Engine] = {}
-        self._watches: dict[int, _Watch] = {}
+        self._watches: dict[int, Watch] = {}
         self._watching = threading.Lock()
         self._watch_numbers = itertools.count()
 
@@ -97,19 +98,18 @@ class Database:
     def state(self) -> int | None:
         """A number that is another one after each change that anybody commits; None where that is not known.
 
-        It takes microseconds, so that what was read can be kept until the number changes. SQLite alone has it, and
-        counts what other connections commit: this asks by one on which nothing is ever written.
+        It takes a microsecond, so that what was read can be kept until the number changes. SQLite alone has it.
         """
-        return self._watched(_Watch.state)
+        return self._watched(Watch.state)
 
     def edition(self) -> int | None:
         """A number that is another one after each change of versions and aliases; None where that is not known.
 
         It takes as long as `state`, but does not change with every sign of life, or each epoch of a job.
         """
-        return self._watched(_Watch.edition)
+        return self._watched(Watch.edition)
 
-    def _watched(self, look: Callable[["_Watch"], int]) -> int | None:
+    def _watched(self, look: Callable[[Watch], int]) -> int | None:
         if not self.is_sqlite or self._url.database in _IN_MEMORY:
             return None
         try:
@@ -119,10 +119,9 @@ class Database:
             # Who asks must not wait for a database that is busy: to know nothing is an answer, too.
             return None
 
-    def _new_watch(self) -> "_Watch":
+    def _new_watch(self) -> Watch:
         place, given = self._own_engine().dialect.create_connect_args(self._url)
-        options: dict[str, Any] = {**given, "timeout": 0.0, "isolation_level": None, "check_same_thread": False}
-        watch = _Watch(next(self._watch_numbers), sqlite3.connect(str(place[0]), **options).cursor())
+        watch = Watch(next(self._watch_numbers), str(place[0]), given)
         return self._watches.setdefault(os.getpid(), watch)
 
     def checkpoint(self, *, truncate: bool = True) -> bool:
@@ -175,31 +174,6 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._checkpoints:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-
-
-class _Watch:
-    """A connection to SQLite that only sees what others commit; both numbers raise sqlite3.Error while it is busy."""
-
-    def __init__(self, number: int, cursor: sqlite3.Cursor) -> None:
-        """`number` is another one for each watch of a process."""
-        self._number, self._cursor = number, cursor
-        self._edition: tuple[int, int] | None = None
-
-    def state(self) -> int:
-        version: int = self._cursor.execute("PRAGMA data_version").fetchone()[0]
-        # Each connection counts from the same number, so that a later one could repeat an earlier one's.
-        return self._number << 32 | version
-
-    def edition(self) -> int:
-        # What is committed between the two questions is in the answer of the second, and changes the next state.
-        state = self.state()
-        if self._edition is None or self._edition[0] != state:
-            [(number,)] = self._cursor.execute("SELECT number FROM edition").fetchall()
-            self._edition = state, number
-        return self._edition[1]
-
-    def close(self) -> None:
-        self._cursor.connection.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

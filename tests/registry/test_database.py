@@ -249,16 +249,6 @@ def test_the_edition_changes_with_versions_and_aliases_alone(
     assert len(set(told)) == len(changes) + 1
 
 
-def test_the_edition_is_asked_again_only_after_a_change(database: Database) -> None:
-    """The question is asked for each prediction."""
-    database.edition()
-    watch = database._watches[os.getpid()]
-    asked: list[str] = []
-    watch._cursor.connection.set_trace_callback(asked.append)
-    assert database.edition() == database.edition()
-    assert asked == ["PRAGMA data_version"] * 2
-
-
 def test_threads_may_ask_for_the_state(database: Database) -> None:
     """All at once, and for the first time, too."""
     with ThreadPoolExecutor(8) as threads:
