@@ -152,3 +152,27 @@ def test_a_failed_load_is_not_there_for_those_who_waited(counted: type[CountedSe
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(fail, range(4)))
     assert sessions.loaded("ver_1") is None
+
+
+def test_one_row_is_answered_as_among_others(onnx_file: Path) -> None:
+    """In each thread by its own place, and what was given out is not written over by the next answer."""
+    session = Session(onnx_file)
+    shape = tuple(session._session.get_inputs()[0].shape[1:])
+    name = session._session.get_inputs()[0].name
+    rows = np.random.default_rng(4).normal(size=(64, *shape)).astype(np.float32)
+    whole = session.run({name: rows})["y"]
+    kept = [session.run({name: rows[number : number + 1]})["y"] for number in range(64)]
+    np.testing.assert_allclose(np.concatenate(kept), whole, atol=1e-6)
+    with ThreadPoolExecutor(8) as threads:
+        beside = list(threads.map(lambda number: session.run({name: rows[number : number + 1]})["y"], range(64)))
+    np.testing.assert_array_equal(np.concatenate(beside), np.concatenate(kept))
+
+
+def test_a_row_need_not_lie_in_one_piece(onnx_file: Path) -> None:
+    """As a row of every second column does not."""
+    session = Session(onnx_file)
+    (size,) = session._session.get_inputs()[0].shape[1:]
+    name = session._session.get_inputs()[0].name
+    wide = np.random.default_rng(5).normal(size=(1, 2 * size)).astype(np.float32)
+    answer = session.run({name: wide[:, ::2]})["y"]
+    np.testing.assert_array_equal(answer, session.run({name: np.ascontiguousarray(wide[:, ::2])})["y"])
