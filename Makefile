@@ -85,6 +85,7 @@ $(VENV)/.made:
 $(VENV)/.installed: $(VENV)/.made $(REQUIREMENTS)
 	@echo "Installing kerasd; the first time brings TensorFlow and takes some minutes"
 	@$(PIP) install -c constraints.txt -e .
+	@$(BIN)/python -m compileall -q service
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -18,8 +18,12 @@ ROOT = Path(__file__).parent.parent
 MEASUREMENT_SECONDS = 3600.0
 STOP_SECONDS = 90.0
 
-#: What would give one contestant another number of threads, or kerasd other settings, than the run says.
-NOT_PASSED_ON = ("OMP_", "MKL_", "OPENBLAS_", "TF_NUM_", "XLA_FLAGS", "TORCH", "KERASD_", "JAVA_TOOL_OPTIONS")
+#: What would give one contestant another number of threads, or kerasd other settings, than the run says, or let Python
+#: compile at each start what it otherwise keeps.
+NOT_PASSED_ON = (
+    *("OMP_", "MKL_", "OPENBLAS_", "TF_NUM_", "XLA_FLAGS", "TORCH", "KERASD_", "JAVA_TOOL_OPTIONS"),
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 class MeasurementFailed(Exception):

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 from service.config import ConfigError, Settings
 
@@ -62,6 +61,8 @@ def _openapi(settings: Settings) -> int:
 
 
 def _version(settings: Settings) -> int:
+    from importlib.metadata import version
+
     print(version("kerasd"))
     return 0
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from service import log
 from service.acceptor import Loads
 from service.config import Settings
+from service.hidden import hide
 
 _settings = Settings.from_environment()
 _memory_folder = Path("/dev/shm")
@@ -41,9 +41,15 @@ def on_starting(server: object) -> None:
     Runs in gunicorn's first process. It imports modules only, which starts no thread and opens nothing. Without a
     runner there is nobody to wait for.
     """
+    # What is imported stays, so that nothing of it is garbage to look for.
+    gc.disable()
+    # structlog draws errors with it, if it is there, and with the values of variables, which can be a client's.
+    hide("rich")
+    log = importlib.import_module("service.log")
     log.configure(_settings.log_level)
     log.adopt("gunicorn.error")
     importlib.import_module("service.app")
+    gc.enable()
     while _settings.run_folder and not _settings.prepared.exists():
         time.sleep(_TICK)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from service.data.fault_list import FaultList
 from service.data.image_labels import Labels, labels_among, read_labels
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
-from service.data.table import Origin, TableWriter, arrow_of, name_field, with_origin
+from service.data.table import MAX_SCANS, Origin, TableWriter, arrow_of, name_field, with_origin
 from service.data.table_readers import TableOptions
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS: Final = 50_000_000
 MAX_FILE_BYTES: Final = 2**26
-#: A progressive JPEG is unpacked once a scan, and cameras make ten or so: a small file can ask for hours.
-MAX_SCANS: Final = 500
 _FORMATS: Final = ("PNG", "JPEG")
 _ADVICE: Final = "Save the image anew as PNG or JPEG, or leave it out."
 #: What Pillow raises for damaged images, by the place of the damage; it reads from memory, so that none is the disk's.

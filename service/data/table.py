@@ -30,6 +30,8 @@ FILENAME: Final = "table.arrow"
 MAX_BATCH_ROWS: Final = 65_536
 MAX_BATCH_BYTES: Final = 2**24
 MAX_COLUMNS: Final = 4_096
+#: A progressive JPEG is unpacked once a scan, and cameras make ten or so: a small file can ask for hours.
+MAX_SCANS: Final = 500
 #: What is kept beside a column in the file.
 _KIND: Final = b"kind"
 _ORIGIN: Final = b"origin"

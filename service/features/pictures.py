@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from service.data.image_archive import MAX_SCANS
+from service.data.table import MAX_SCANS
 
 #: A small file can declare a huge picture; more than these are not unpacked.
 MAX_PIXELS: Final = 50_000_000
-#: A progressive JPEG file can ask for as many passes over its pixels as it has scans.
 _JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
 _FORMATS: Final = ("PNG", "JPEG")
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
