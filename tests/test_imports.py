@@ -13,7 +13,7 @@ MODULES = sorted((ROOT / "service").rglob("*.py"))
 
 #: A part of `service` may import those to its left and itself.
 ORDER = (
-    ("errors", "config", "log"),
+    ("errors", "config", "hidden", "log"),
     ("data",),
     ("features",),
     ("architecture",),
