@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 #: How long a worker with more connections than another waits for that one, in seconds.
-MOMENT = 0.001
+MOMENT = 0.005
 #: How long a worker waits that has no descriptor left for another connection, in seconds.
 RESPITE = 0.1
 #: The most connections that are accepted without a look at anything else.

@@ -134,7 +134,12 @@ class WebProtocol(HttpToolsProtocol):
             return
         # As uvicorn does, but for how much is read ahead of the application: a large body comes in fewer pieces. One
         # that it waits for is not copied.
-        cycle.body = cycle.body + body if cycle.body else body  # type: ignore[assignment]
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]
+        elif isinstance(cycle.body, bytearray):
+            cycle.body += body
+        else:
+            cycle.body = bytearray().join((cycle.body, body))
         if len(cycle.body) > READ_AHEAD_BYTES:
             self.flow.pause_reading()
         cycle.message_event.set()
