@@ -24,6 +24,7 @@ from service.api.problems import register_plain
 from service.api.statistics import model_stats
 from service.api.versions import Served, Versions
 from service.errors import MalformedRequest
+from service.inference.lifted import LEAST_BYTES, read_lifted
 from service.inference.predictions import Predictions
 from service.inference.tensors import Wanted, describe, read_inputs, read_outputs, read_raw, write_outputs
 from service.registry.models import Models
@@ -177,7 +178,7 @@ def _ask(served: Served, given_length: str | None, content: memoryview) -> _Aske
     if length is None:
         wanted = [Wanted(spec=spec, binary=True) for spec in signature.outputs]
         return _Asked(arrays=read_raw(content, signature), wanted=wanted, id=None)
-    body = _read(content[:length])
+    body = _long(content, length) or _read(content[:length])
     wanted = read_outputs(body.get("outputs"), _all_binary(body), signature, served.labels)
     return _Asked(arrays=read_inputs(body.get("inputs"), content[length:], signature), wanted=wanted, id=body.get("id"))
 
@@ -211,6 +212,13 @@ def _json_length(given: str | None, size: int) -> int | None:
     if not given.isascii() or not given.isdecimal() or int(given[:20]) > size:
         raise MalformedRequest(f"{JSON_LENGTH} is {given[:40]!r}; a number up to the body's {size} bytes was expected.")
     return int(given) or None
+
+
+def _long(content: memoryview, length: int) -> dict[str, Any] | None:
+    """A body of much JSON and nothing else, if its numbers can be read apart."""
+    if length != len(content) or length < LEAST_BYTES:
+        return None
+    return read_lifted(content.obj if isinstance(content.obj, bytes) and len(content.obj) == length else bytes(content))
 
 
 def _read(content: memoryview) -> dict[str, Any]:

@@ -37,7 +37,40 @@ _PIECE_BYTES = 2**16
 #: Types whose every number a float64 holds, as which simdjson gives them.
 _EXACT = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 #: Up to this, each number becomes a finite one, and a whole number is rounded once: a float64 holds it exactly.
-_LARGEST = {name: min(float(np.finfo(name).max), 2.0**53) for name in ("float16", "float32")}
+_EXACTLY = 2.0**53
+_LARGEST = {name: min(float(np.finfo(name).max), _EXACTLY) for name in ("float16", "float32")}
+
+
+_parsers = threading.local()
+
+
+def flat_numbers(content: bytes) -> Array | None:
+    """The numbers of a flat list, without its brackets, as float64; None where there is anything else, or none.
+
+    None also where a number is so large that a float64 may have rounded it: what it is then depends on who reads it.
+    """
+    numbers: list[Array] = []
+    start = 0 if b"[" not in content else len(content) + 1
+    while start <= len(content):
+        end = content.find(b",", start + _PIECE_BYTES)
+        piece = content[start:] if end < 0 else content[start:end]
+        start = len(content) + 1 if end < 0 else end + 1
+        try:
+            found = np.frombuffer(_parser().parse(b"[%b]" % piece).as_buffer(of_type="d"))
+        except (ValueError, TypeError, RuntimeError):
+            return None
+        # Between two commas there is a number, also where the list is cut.
+        if not len(found) or np.maximum.reduce(np.abs(found)) > _EXACTLY:
+            return None
+        numbers.append(found)
+    return np.concatenate(numbers) if numbers else None
+
+
+def _parser() -> Any:
+    """This thread's own: a parser keeps the memory that its largest piece took."""
+    if not hasattr(_parsers, "own"):
+        _parsers.own = simdjson.Parser()
+    return _parsers.own
 
 
 class PlainReader:
@@ -51,7 +84,6 @@ class PlainReader:
         self._row = _brackets(self._shape)
         self._single = _START + self._row + _END
         self._between_rows = re.compile(_SPACE.join([rb"\]"] * len(self._shape) + [rb"(,)", rb"\["]))
-        self._parsers = threading.local()
 
     def read(self, content: bytes) -> dict[str, Array] | None:
         """Give the array by the input's name, (rows, *shape) in its dtype; None where the body is not plain."""
@@ -108,7 +140,7 @@ class PlainReader:
             if rest or rows < 1 or brackets != b",".join([self._row] * rows):
                 return None
         try:
-            parsed: Any = self._parser().parse(content)
+            parsed: Any = _parser().parse(content)
             found = parsed if key is None else parsed[key]
             return self._cast(np.frombuffer(found.as_buffer(of_type="d")))
         except (ValueError, KeyError, TypeError, RuntimeError):
@@ -120,13 +152,6 @@ class PlainReader:
             return cast_exactly(numbers, self._dtype)
         # No number that simdjson gives is infinite, but one may become so, or may have been rounded.
         return numbers.astype(self._dtype) if np.maximum.reduce(np.abs(numbers)) <= self._largest else None
-
-    def _parser(self) -> simdjson.Parser:
-        """This thread's own: a parser keeps the memory that its largest piece took."""
-        if not hasattr(self._parsers, "own"):
-            self._parsers.own = simdjson.Parser()
-        parser: simdjson.Parser = self._parsers.own
-        return parser
 
 
 def _only_fixed(signature: Signature) -> TensorSpec | None:

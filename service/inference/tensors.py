@@ -52,6 +52,8 @@ class Wanted:
 def read_inputs(inputs: object, content: memoryview, signature: Signature) -> dict[str, Array]:
     """Turn a request's inputs into arrays by name, (rows, *shape); `content` is what follows the JSON.
 
+    The data of an input can be an array already, flat, as `lifted` gives it.
+
     Raises Invalid with all that is wrong: names, types, shapes, sizes, and rows that differ in number.
     """
     if not isinstance(inputs, list) or not inputs:
@@ -235,7 +237,7 @@ def _size_fits(size: object, due: int | None) -> bool:
 
 
 def _from_json(data: object, shape: tuple[int, ...], spec: TensorSpec, pointer: str) -> Array:
-    if not isinstance(data, list):
+    if not isinstance(data, list | np.ndarray):
         raise _fault(pointer, f"{type(data).__name__} came; a list of numbers was expected, flat or nested.")
     try:
         array = np.asarray(data)
