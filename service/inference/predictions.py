@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from service.errors import KerasdError, NotFound
-from service.inference.predictor import Predictor, Served, rows_at_once
+from service.inference.predictor import Predictor, Served
 from service.inference.signature import Signature
 from service.inference.statistics import Outcome, PredictionStatistics
 
@@ -91,7 +91,7 @@ class Predictions:
             version.number,
             protocol,
             rows,
-            1 if rows == 1 else -(-rows // rows_at_once(version)),
+            1 if rows == 1 else -(-rows // self._predictor.rows_at_once(version)),
             timings.read,
             timings.infer,
             timings.write,

@@ -20,6 +20,8 @@ MOST_ROWS = 4096
 #: which have to pass through it in any case: 1000 images at once take three times as long as 20 at a time.
 CACHE_BYTES = 2**20
 _NUMBER_BYTES = 4
+#: Of how many versions it is remembered how many rows they are given.
+_MOST_STEPS = 4096
 
 
 class Served(Protocol):
@@ -55,6 +57,16 @@ class Predictor:
         self._store = store
         self._sessions = sessions
         self._client = client
+        self._steps: dict[str, int] = {}
+
+    def rows_at_once(self, version: Served) -> int:
+        """The same, worked out once for each version."""
+        step = self._steps.get(version.id)
+        if step is None:
+            if len(self._steps) >= _MOST_STEPS:
+                self._steps.clear()
+            step = self._steps[version.id] = rows_at_once(version)
+        return step
 
     def predict(self, version: Served, signature: Signature, arrays: Arrays) -> Arrays:
         """Predict any number of rows: arrays by input name, (rows, *shape), give arrays by output name.
@@ -83,7 +95,7 @@ class Predictor:
                 spec.name: np.zeros((0, *(size or 0 for size in spec.shape)), spec.dtype) for spec in signature.outputs
             }
         answer = self._engine(version)
-        if rows == 1 or rows <= (step := rows_at_once(version)):
+        if rows == 1 or rows <= (step := self.rows_at_once(version)):
             return answer(arrays)
         slices = [
             answer({name: array[start : start + step] for name, array in arrays.items()})
