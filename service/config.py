@@ -244,9 +244,10 @@ class Settings:
         """The same settings with a data folder that no change of directory moves."""
         return replace(self, data=self.data_folder)
 
-    def as_environment(self, **more: str) -> dict[str, str]:
-        """The environment for a child process: this process's own, these settings, and `more`."""
-        return {**os.environ, **{variable(name): str(getattr(self, name)) for name in _parsers()}, **more}
+    def as_environment(self, defaults: Mapping[str, str] | None = None, /, **more: str) -> dict[str, str]:
+        """The environment for a child process: `defaults`, this process's own, these settings, and `more`."""
+        own = {variable(name): str(getattr(self, name)) for name in _parsers()}
+        return {**(defaults or {}), **os.environ, **own, **more}
 
 
 def variable(name: str) -> str:

@@ -217,11 +217,10 @@ def parts(settings: Settings) -> tuple[Part, Part]:
     # Where glibc gives memory back after each body of some megabytes and asks for it anew, a tenth of the time goes
     # there.
     keeping = {"MALLOC_TRIM_THRESHOLD_": str(2 * _KEPT_BYTES), "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES)}
-    keeping = {name: os.environ.get(name, value) for name, value in keeping.items()}
     # A child that is killed leaves its temporary files behind, and the runner removes this folder in the end.
     temporary = {"TMPDIR": settings.run_folder} if settings.run_folder else {}
     return (
-        Part("web", web, settings.as_environment(OPENBLAS_NUM_THREADS="1", **keeping)),
+        Part("web", web, settings.as_environment(keeping, OPENBLAS_NUM_THREADS="1")),
         Part("supervisor", supervisor, settings.as_environment(**quiet, **temporary)),
     )
 

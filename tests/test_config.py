@@ -147,9 +147,9 @@ def test_a_child_process_reads_the_same_settings() -> None:
     settings = Settings(
         data=Path("/srv/k"), port=81, lease_seconds=2.5, slots=3, run_folder="/tmp/r", log_level="error"
     )
-    environ = settings.as_environment(EXTRA="1")
+    environ = settings.as_environment({"PATH": "nowhere", "LESS": "2"}, EXTRA="1")
     assert Settings.from_environment(environ) == settings
-    assert environ["EXTRA"] == "1"
+    assert (environ["EXTRA"], environ["LESS"]) == ("1", "2")
     assert environ["PATH"] == os.environ["PATH"]
 
 

@@ -182,6 +182,15 @@ def test_the_parts_read_the_runners_settings() -> None:
     assert (web.name, supervisor.name) == ("web", "supervisor")
 
 
+def test_web_processes_keep_memory_unless_they_are_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of glibc's memory stays; the children of jobs know nothing of it."""
+    web, supervisor = parts(Settings())
+    assert int(web.environment["MALLOC_MMAP_THRESHOLD_"]) > 2**20
+    assert "MALLOC_MMAP_THRESHOLD_" not in supervisor.environment
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    assert parts(Settings())[0].environment["MALLOC_MMAP_THRESHOLD_"] == "65536"
+
+
 def test_what_children_leave_behind_goes_with_the_run_folder() -> None:
     """The supervisor and its children have their temporary files in the folder that the runner removes."""
     _, supervisor = parts(Settings(run_folder="/tmp/kerasd-test"))
