@@ -1,5 +1,6 @@
 """The class of gunicorn's workers: uvicorn's, with kerasd's own protocol, and connections that are shared fairly."""
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,10 @@ from uvicorn_worker import UvicornWorker
 
 from service.acceptor import NONE_TAKEN, Acceptor, Loads
 from service.protocol import WebProtocol
+
+#: How often a worker looks at the clock, and whether it is to end, in seconds: who wakes up takes a processor from
+#: predictions.
+TICK_SECONDS = 0.25
 
 
 class FairServer(Server):
@@ -27,6 +32,11 @@ class FairServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._loads.tell(self._worker, NONE_TAKEN)
         await super().shutdown(sockets)
+
+    async def main_loop(self) -> None:
+        # 0 is a tick on which the date is renewed.
+        while not await self.on_tick(0):
+            await asyncio.sleep(TICK_SECONDS)
 
     async def on_tick(self, counter: int) -> bool:
         should_exit = await super().on_tick(counter)
