@@ -121,12 +121,14 @@ class UploadQuery(Schema):
     )
     delimiter = fields.String(
         load_default=None,
-        validate=validate.OneOf([",", ";", "\t", "|"]),
+        validate=validate.OneOf(
+            [",", ";", "\t", "|"], error="'{input}' came; a comma, a semicolon, a bar or a tab (%09) was expected."
+        ),
         metadata={"description": "Of a CSV table; found out if it is not given."},
     )
     decimal = fields.String(
         load_default=None,
-        validate=validate.OneOf([".", ","]),
+        validate=validate.OneOf([".", ","], error="'{input}' came; a point or a comma was expected."),
         metadata={
             "description": "What numbers of a CSV table have before their fraction. If it is not given: a point, or, "
             "in files whose cells `;` or tabs separate, a comma in each column whose cells are numbers only then."

@@ -105,3 +105,19 @@ def test_decimal_commas_are_numbers_from_the_upload_to_the_prediction(service: S
     assert len(answer.json()["predictions"]) == len(PEOPLE)
     (alone,) = service.predict("commas", [{column: PEOPLE[0][column] for column in COLUMNS[:-1]}])
     assert answer.json()["predictions"][0]["probability"] == pytest.approx(alone["probability"], abs=1e-6)
+
+
+def test_an_option_that_there_is_not_is_told_with_what_came(service: Service) -> None:
+    """Both at once; the punctuation is named, since it would be lost among that of a list."""
+    answer = service.post(
+        "/v1/datasets",
+        data=b"a;b\n1;2\n",
+        headers={"Content-Type": "text/csv"},
+        params={"decimal": "x", "delimiter": "#"},
+    )
+    assert answer.status_code == 422
+    said = {fault["pointer"]: fault["detail"] for fault in answer.json()["errors"]}
+    assert said == {
+        "/decimal": "'x' came; a point or a comma was expected.",
+        "/delimiter": "'#' came; a comma, a semicolon, a bar or a tab (%09) was expected.",
+    }
