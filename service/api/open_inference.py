@@ -156,14 +156,16 @@ class TensorPredictions:
         return pack(reply, headers.get(b"accept-encoding"))
 
     def _ask(self, served: Served, given_length: str | None, content: bytes) -> "_Asked":
-        length = _json_length(given_length, len(content)) or 0
-        known = self._layouts.read(served.version.id, content, length) if length else None
+        length = None if given_length is None else _json_length(given_length, len(content))
+        if length is None:
+            # All of it is JSON, or nothing.
+            return _ask(served, given_length, memoryview(content))
+        known = self._layouts.read(served.version.id, content, length)
         if known is not None:
             arrays, (wanted, given_id) = known
             return _Asked(arrays=arrays, wanted=wanted, id=given_id)
         asked = _ask(served, given_length, memoryview(content))
-        if length:
-            self._layouts.note(served.version.id, content, length, asked.arrays, (asked.wanted, asked.id))
+        self._layouts.note(served.version.id, content, length, asked.arrays, (asked.wanted, asked.id))
         return asked
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 from service.data.column_checks import check_rows, finite
 from service.data.csv_table import block_bytes, cell_faults, not_utf8, read_names
+from service.data.delimiters import SPREADSHEETS, delimiter_of
 from service.data.fault_list import FaultList
 from service.data.table import MAX_COLUMNS, TableWriter, arrow_of
 from service.data.table_readers import TableOptions
@@ -44,10 +45,6 @@ from service.errors import Fault, Invalid, MalformedRequest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: What may separate cells, where a client does not say what does.
-DELIMITERS: Final = (",", ";", "\t", "|")
-#: Where cells are separated by one of these, numbers may have decimal commas, if a client does not say whether they do.
-SPREADSHEETS: Final = (";", "\t")
 #: How long a row can be.
 MAX_ROW_BYTES: Final = 2**24
 _HEAD_BYTES: Final = 2**20
@@ -55,9 +52,6 @@ _SAMPLES: Final = 8
 _SAMPLE_BYTES: Final = 2**17
 #: After how many rows of another width the rest is not looked at: each costs some microseconds.
 _MOST_RAGGED: Final = 10_000
-#: How many rows the choice of a delimiter goes by.
-_CHOICE_ROWS: Final = 20
-_CHOICE_BYTES: Final = 2**16
 _MAX_THREADS: Final = 4
 _UNGROUPED: Final = (
     "with decimal=, one such as 1234,5 was expected, whose thousands nothing sets apart. Remove the separators; where "
@@ -77,32 +71,6 @@ def read_csv_table(path: Path, folder: Path, options: TableOptions) -> None:
 def read_tsv_table(path: Path, folder: Path, options: TableOptions) -> None:
     """Do the same for a file whose cells are separated by tabs."""
     _read(path, folder, options, "\t")
-
-
-def delimiter_of(head: bytes, decimal: str | None = None) -> str:
-    """The delimiter that as many times as in the first line is in each of the first ones, outside quotes.
-
-    Where several are, it is the one that makes the most columns; where none is, the one that the first line has most.
-    With decimal commas, a comma is what is left if the first line has others as often.
-    """
-    text = head[:_CHOICE_BYTES].decode("utf-8-sig", errors="replace")
-    lines = list(io.StringIO(text, newline=""))
-    # The last line may be cut.
-    whole = lines[:-1] if len(head) > _CHOICE_BYTES and len(lines) > 1 else lines
-    candidates = sorted(DELIMITERS, key=lambda one: one == decimal)
-    counts = {one: _counts(whole, one) for one in candidates}
-    steady = {one: found for one, found in counts.items() if found and found[0] and len(set(found)) == 1}
-    choice = steady or {one: found for one, found in counts.items() if found}
-    return max(choice, key=lambda one: choice[one][0], default=candidates[0])
-
-
-def _counts(lines: list[str], delimiter: str) -> list[int]:
-    """How many delimiters each of the first rows has."""
-    rows = csv.reader(lines, delimiter=delimiter)
-    try:
-        return [len(row) - 1 for row in islice((row for row in rows if row), _CHOICE_ROWS)]
-    except csv.Error:
-        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,13 +52,11 @@ def _blocks(file: BinaryIO) -> Iterator[bytes] | None:
     return None
 
 
-class _Unpacked(io.RawIOBase):
-    """A stream of blocks, which counts what it gives."""
+class Blocks(io.RawIOBase):
+    """A stream of blocks, none of which is empty."""
 
-    def __init__(self, blocks: Iterator[bytes], limit_bytes: int) -> None:
+    def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
-        self._limit = limit_bytes
-        self._given = 0
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -71,6 +69,19 @@ class _Unpacked(io.RawIOBase):
         size = min(len(view), len(self._rest))
         view[:size] = self._rest[:size]
         self._rest = self._rest[size:]
+        return size
+
+
+class _Unpacked(Blocks):
+    """Such a stream, which counts what it gives."""
+
+    def __init__(self, blocks: Iterator[bytes], limit_bytes: int) -> None:
+        super().__init__(blocks)
+        self._limit = limit_bytes
+        self._given = 0
+
+    def readinto(self, target: Any) -> int:
+        size = super().readinto(target)
         self._given += size
         if self._given > self._limit:
             raise TooLarge(f"The file unpacks to more than {self._limit} bytes, the most allowed. Send less at once.")

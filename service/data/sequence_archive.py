@@ -15,7 +15,7 @@ import numpy as np
 
 from service.data.array_writer import MAX_ROW_VALUES
 from service.data.csv_table import NotNumbers, cell_faults, no_comma_number, no_number, read_names, read_rows
-from service.data.delimited import SPREADSHEETS, delimiter_of
+from service.data.delimiters import SPREADSHEETS, delimiter_of
 from service.data.fault_list import FaultList
 from service.data.members import Member, content, in_batches, labelled, members_of, opened
 from service.data.table import Origin, TableWriter, arrow_of, name_field, sequence_array, with_origin

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from service.data.packed import BLOCK_BYTES, is_packed, opened
+from service.data.packed import BLOCK_BYTES, Blocks, is_packed, opened
 from service.errors import Fault, MalformedRequest
 
 _ENCODINGS: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -26,7 +26,7 @@ def opened_text(path: Path, limit_bytes: int) -> Iterator[BinaryIO]:
         if encoding is None:
             yield file
             return
-        with io.BufferedReader(_Recoded(file, encoding), BLOCK_BYTES) as text:
+        with io.BufferedReader(Blocks(_recoded(file, encoding)), BLOCK_BYTES) as text:
             yield text
 
 
@@ -39,7 +39,7 @@ def is_plain(path: Path) -> bool:
 def as_utf8(content: bytes) -> bytes:
     """Text as UTF-8; only what begins with the mark of UTF-16 is changed, and can raise MalformedRequest."""
     encoding = _encoding(content[:4])
-    return content if encoding is None else _Recoded(io.BytesIO(content), encoding).readall()
+    return content if encoding is None else b"".join(_recoded(io.BytesIO(content), encoding))
 
 
 def _encoding(start: bytes) -> str | None:
@@ -47,39 +47,22 @@ def _encoding(start: bytes) -> str | None:
     return None if start[_MARK_BYTES:] == b"\0\0" else _ENCODINGS.get(start[:_MARK_BYTES])
 
 
-class _Recoded(io.RawIOBase):
-    """The text of a file behind its mark, in UTF-8."""
-
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._position = len(file.read(_MARK_BYTES))
-        self._rest = memoryview(b"")
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        # A block may hold no more than the first half of a character.
-        while not self._rest and not self._ended:
-            self._rest = memoryview(self._next())
-        view = memoryview(target)
-        size = min(len(view), len(self._rest))
-        view[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-    def _next(self) -> bytes:
-        block = self._file.read(BLOCK_BYTES)
-        pending = len(self._decoder.getstate()[0])
+def _recoded(file: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """The text of a file behind its mark, in UTF-8, in blocks that are never empty."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    position = len(file.read(_MARK_BYTES))
+    ended = False
+    while not ended:
+        block = file.read(BLOCK_BYTES)
+        pending, ended = len(decoder.getstate()[0]), not block
         try:
-            text = self._decoder.decode(block, final=not block)
+            text = decoder.decode(block, final=ended)
         except UnicodeDecodeError as error:
-            raise _malformed(self._position - pending + error.start, error.reason) from error
-        self._position += len(block)
-        self._ended = not block
-        return text.encode()
+            raise _malformed(position - pending + error.start, error.reason) from error
+        position += len(block)
+        # A block may hold no more than the first half of a character.
+        if text:
+            yield text.encode()
 
 
 def _malformed(position: int, reason: str) -> MalformedRequest:

@@ -10,7 +10,7 @@ import numpy as np
 
 from service.data.array_writer import EXACT_LIMIT
 from service.data.csv_table import NotNumbers, block_bytes, cell_faults, read_names, read_rows
-from service.data.delimited import DELIMITERS
+from service.data.delimiters import DELIMITERS
 from service.data.utf16 import as_utf8
 from service.errors import Fault, Invalid
 from service.inference.fitting import MOST_FAULTS, Locate, fit, in_column, in_columns, refusal, says

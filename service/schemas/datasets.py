@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
+from service.data.delimiters import DELIMITERS
 from service.data.table import Origin
 from service.schemas.page import page_of
 
@@ -122,7 +123,7 @@ class UploadQuery(Schema):
     delimiter = fields.String(
         load_default=None,
         validate=validate.OneOf(
-            [",", ";", "\t", "|"], error="'{input}' came; a comma, a semicolon, a bar or a tab (%09) was expected."
+            DELIMITERS, error="'{input}' came; a comma, a semicolon, a bar or a tab (%09) was expected."
         ),
         metadata={"description": "Of a CSV table; found out if it is not given."},
     )

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.data.delimited import MAX_ROW_BYTES, delimiter_of, read_csv_table, read_tsv_table
+from service.data.delimited import MAX_ROW_BYTES, read_csv_table, read_tsv_table
 from service.data.read_options import ReadOptions
 from service.errors import Invalid, KerasdError, MalformedRequest, TooLarge
 from tests.data.tables import faults_of, take, types
@@ -64,27 +64,6 @@ def test_quoted_newlines_and_tabs_belong_to_values(tmp_path: Path) -> None:
     """In TSV too, cells may be quoted; a lone quote within a value is a character."""
     records = take(tmp_path, read_tsv_table, 'a\tb\n"one\ntwo"\t5" pipe\n"x\ty"\t"say ""hi"""\n')
     assert records == [{"a": "one\ntwo", "b": '5" pipe'}, {"a": "x\ty", "b": 'say "hi"'}]
-
-
-@pytest.mark.parametrize(
-    ("head", "delimiter"),
-    [
-        ("a,b\n1,2\n", ","),
-        ("a;b\n1,5;2,5\n", ";"),
-        ("a\tb\nx, y\tz\n", "\t"),
-        ("a|b|c\n1|2|3\n", "|"),
-        ('"a,b";c\n1;2\n', ";"),
-        ("name\nBob\n", ","),
-        ("a,b;c,d\n1,2;3,4\n", ","),
-        ("a,b\n1,2,3\n", ","),
-        ("a;b", ";"),
-        ("a;b\n" + "x" * 200_000 + ";y\n", ";"),
-        ("", ","),
-    ],
-)
-def test_the_delimiter_is_what_each_line_has_as_often(head: str, delimiter: str) -> None:
-    """Delimiters in quotes do not count, nor do those that lines have by chance."""
-    assert delimiter_of(head.encode()) == delimiter
 
 
 def test_a_client_can_say_the_delimiter_and_what_is_missing(tmp_path: Path) -> None:
