@@ -275,9 +275,6 @@ def second_supervisor(tmp_path: Path) -> Iterator[Callable[[Service], psutil.Pro
         assert process.wait(30) == 0
 
 
-FENCED = SETTINGS | {"lease_seconds": "1"}
-
-
 def test_a_supervisor_that_was_stopped_does_no_harm_to_its_successor(
     own_service: Callable[..., Service],
     second_supervisor: Callable[[Service], psutil.Process],
@@ -285,7 +282,7 @@ def test_a_supervisor_that_was_stopped_does_no_harm_to_its_successor(
 ) -> None:
     """Continued while another runs its job, it finds itself replaced: its child ends, and the other's does not."""
     expected = undisturbed(networks.large())
-    besieged = Besieged(own_service(**FENCED))
+    besieged = Besieged(own_service(**SETTINGS))
     service, first = besieged.service, besieged.supervisor()
     job = service.submit(**networks.large())
     wait_for(lambda: service.job(job["id"])["checkpoint"], RECOVERY_SECONDS)
@@ -313,7 +310,7 @@ def test_the_late_word_of_a_child_is_refused(
 ) -> None:
     """A supervisor that hears of a training's end after another has made the version adds none, and lives on."""
     expected = undisturbed(networks.dense())
-    besieged = Besieged(own_service(**FENCED))
+    besieged = Besieged(own_service(**SETTINGS))
     service, first = besieged.service, besieged.supervisor()
     job_id = submit_and_stop(service, networks.dense(), first, partial(saved_files, service))
     second = second_supervisor(service)
