@@ -42,7 +42,7 @@ BEAT_SECONDS = 2.5
 RENEW_SECONDS = 0.5
 #: The same right after a ring, so that many rings cost no more than a few looks.
 SOON_SECONDS = 0.05
-#: How long the loop waits at most: with the doorbell, and without it.
+#: How long the loop waits at most: with the doorbell, and without it. With nothing to do it waits for the next beat.
 WAIT_SECONDS, POLL_SECONDS = 0.5, 0.1
 #: How often the write-ahead log is folded into the database, in seconds; only this process does it.
 FOLD_SECONDS = 10.0
@@ -131,7 +131,17 @@ class Supervisor:
         self._claim_while_free()
         self._keep_standby()
         self._keep_predictions_served()
-        self._wait(WAIT_SECONDS if self._bell is not None else POLL_SECONDS)
+        self._wait(self._patience())
+
+    def _patience(self) -> float:
+        """How long nothing needs a look: who wakes up takes a processor from predictions."""
+        if self._bell is None:
+            return POLL_SECONDS
+        clock, state = time.monotonic(), self._database.state()
+        busy = self._runs or self._leaving or self._errands.busy or clock - self._begun < STANDBY_SECONDS + WAIT_SECONDS
+        if busy or state is None or state != self._idle_since:
+            return WAIT_SECONDS
+        return max(0.0, self._beaten + BEAT_SECONDS - clock)
 
     def _wait(self, seconds: float) -> None:
         """Wait for what comes first, and take one message of each child that has one."""
@@ -142,6 +152,9 @@ class Supervisor:
         }
         if self._bell is not None:
             answers[self._bell.fileno()] = self._answer_bell
+        if self._predictions is not None:
+            # The next turn sees that it has ended.
+            answers[self._predictions.process.sentinel] = lambda: None
         if not answers:
             time.sleep(seconds)
             return
@@ -160,6 +173,9 @@ class Supervisor:
         if clock - self._beaten >= BEAT_SECONDS:
             self._beaten = clock
             self._supervisors.heartbeat(self._id, self._host, os.getpid(), _now())
+            if not self._runs:
+                # Those of a machine that is gone; beside jobs of its own it looks for them with each renewal.
+                self._journal.requeue_lost(None)
         if clock - self._checked >= RENEW_SECONDS:
             self._checked = clock
             self._check_children(clock)

@@ -75,7 +75,9 @@ class Stage:
         submissions = Submissions(
             self.jobs, Models(self.database), store, given, Preparations(errands), Limits(), cores=4
         )
-        return submissions.submit(replace(GOOD, **change), now())
+        job = submissions.submit(replace(GOOD, **change), now())
+        ring(self.settings.doorbell)
+        return job
 
     def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Let the supervisor work until the condition holds."""
@@ -144,7 +146,7 @@ def test_an_empty_queue_is_looked_at_again_only_after_a_change(
 ) -> None:
     """A supervisor without work leaves the processors to predictions, and misses no job."""
     monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(supervisor_module, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(Supervisor, "_wait", lambda *_: None)
     looks: list[str] = []
     claim = Claims.claim
     monkeypatch.setattr(Claims, "claim", lambda self, owner, *rest: looks.append(owner) or claim(self, owner, *rest))
@@ -153,7 +155,35 @@ def test_an_empty_queue_is_looked_at_again_only_after_a_change(
         room.supervisor.turn()
     # The sign of life in the first turn may be the change that is seen in the second.
     assert 1 <= len(looks) <= 2
+    monkeypatch.undo()
     room.until_status(room.submit(), Status.SUCCEEDED)
+
+
+def test_without_work_it_waits_for_the_next_sign_of_life_or_a_ring(
+    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wakes for nothing else, and for a job at once."""
+    monkeypatch.setattr(supervisor_module, "BEAT_SECONDS", 3600.0)
+    room, waits = stage(children.finish), list[float]()
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervisor, "_wait", lambda _, seconds: waits.append(seconds))
+        room.until(lambda: waits and waits[-1] > 3000)
+    with ThreadPoolExecutor(1) as pool:
+        turn = pool.submit(room.supervisor.turn)
+        job = room.submit()
+        turn.result(60)
+    room.until_status(job, Status.SUCCEEDED)
+
+
+def test_an_idle_supervisor_gives_back_what_another_machine_has_lost(
+    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job of a supervisor that is silent for longer than its lease runs here, although nothing ran here before."""
+    monkeypatch.setattr(supervisor_module, "BEAT_SECONDS", 0.1)
+    room = stage(children.finish)
+    job = room.submit()
+    assert Claims(room.database).claim("elsewhere:sup_1", now() + timedelta(seconds=1), now()) is not None
+    assert room.until_status(job, Status.SUCCEEDED).attempt == 2
 
 
 def test_a_job_begins_with_all_that_it_needs(stage: Callable[..., Stage]) -> None:
