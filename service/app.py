@@ -97,6 +97,7 @@ def create_front_door() -> FrontDoor:
         threads=parts.settings.web_threads,
         queue=parts.settings.web_queue,
         max_body_bytes=parts.settings.max_body_bytes,
+        busy_poll_seconds=parts.settings.busy_poll_seconds,
         tick=warmer.tick,
     )
 

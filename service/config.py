@@ -113,6 +113,13 @@ class Settings:
             "Requests that may wait for a thread in each of them; further ones are answered 503.", _integer(0, 65_536)
         ),
     )
+    busy_poll_seconds: float = field(
+        default=0.0001,
+        metadata=_about(
+            "How long a web process stays awake after a prediction, for clients who come back that soon; 0 is never.",
+            _seconds(0),
+        ),
+    )
     slots: int = field(
         default_factory=available_cores, metadata=_about("Jobs that train side by side.", _COUNT, "number of cores")
     )

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.busy_poll import BusyPoll
+
 #: The most bytes that a request may have before its body begins.
 MAX_HEAD_BYTES = 2**16
 #: How much of a body is read before the application has asked for it.
@@ -70,10 +72,13 @@ class WebProtocol(HttpToolsProtocol):
     #: All connections of a process have one.
     _outbox = Outbox()
 
-    def __init__(self, *given: Any, at_end: Callable[[], None] = lambda: None) -> None:
-        """Serve one connection, and call `at_end` once it has ended."""
+    def __init__(
+        self, *given: Any, at_end: Callable[[], None] = lambda: None, busy_poll: BusyPoll | None = None
+    ) -> None:
+        """Serve one connection, and call `at_end` once it has ended; `busy_poll` hears of answers at once."""
         super().__init__(*given)
         self._at_end = at_end
+        self._busy_poll = busy_poll
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -95,6 +100,8 @@ class WebProtocol(HttpToolsProtocol):
             # Nothing is read any more after what could not be.
             return
         self._heard = True
+        if self._busy_poll is not None:
+            self._busy_poll.heard()
         self._unset_keepalive_if_required()
         self._came = len(data)
         self._more_bytes += self._came
@@ -155,6 +162,8 @@ class WebProtocol(HttpToolsProtocol):
         answer = self._express.answer_at_once(expected, content) if self._express is not None else None
         if answer is not None:
             self._write(answer)
+            if self._busy_poll is not None:
+                self._busy_poll.answered(self.loop)
             return
         self._begin_asgi()
         super().on_body(content)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from service.acceptor import Loads
-from service.config import Settings
+from service.busy_poll import Turns
+from service.config import Settings, available_cores
 from service.hidden import hide
 
 _settings = Settings.from_environment()
@@ -61,8 +62,9 @@ def pre_fork(server: Any, worker: Any) -> None:
     if not hasattr(server, "loads"):
         # A worker that is replaced may live on for a while beside its successor.
         server.loads = Loads(2 * workers)
+        server.turns = Turns(2 * workers, available_cores() - 1)
     taken = {other.number for other in server.WORKERS.values()}
-    worker.take_place(min(set(range(2 * workers)) - taken), server.loads)
+    worker.take_place(min(set(range(2 * workers)) - taken), server.loads, server.turns)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -9,6 +9,7 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from service.acceptor import NONE_TAKEN, Acceptor, Loads
+from service.busy_poll import BusyPoll, Turns
 from service.protocol import WebProtocol
 
 #: How often a worker looks at the clock, and whether it is to end, in seconds: who wakes up takes a processor from
@@ -19,9 +20,10 @@ TICK_SECONDS = 0.25
 class FairServer(Server):
     """uvicorn's server, whose connections are shared fairly with the other workers."""
 
-    def __init__(self, config: Any, loads: Loads, worker: int) -> None:
+    def __init__(self, config: Any, loads: Loads, turns: Turns, worker: int) -> None:
         super().__init__(config)
         self._tick: Callable[[], None] = getattr(config.app, "tick", lambda: None)
+        self.busy_poll = BusyPoll(getattr(config.app, "busy_poll_seconds", 0.0), turns, worker)
         self._loads = loads
         self._worker = worker
 
@@ -48,7 +50,8 @@ class FairServer(Server):
         return Acceptor(listener, self._protocol, self._count, self._loads, self._worker)
 
     def _protocol(self) -> WebProtocol:
-        return WebProtocol(self.config, self.server_state, self.lifespan.state, at_end=self._tell)
+        given = (self.config, self.server_state, self.lifespan.state)
+        return WebProtocol(*given, at_end=self._tell, busy_poll=self.busy_poll)
 
     def _tell(self) -> None:
         if not self.should_exit:
@@ -72,15 +75,16 @@ class WebWorker(UvicornWorker):  # type: ignore[misc,unused-ignore]
         "proxy_headers": False,
     }
 
-    def take_place(self, number: int, loads: Loads) -> None:
-        """Be the worker of that number among those that share `loads`; gunicorn calls it before the fork."""
-        self.number, self._loads = number, loads
+    def take_place(self, number: int, loads: Loads, turns: Turns) -> None:
+        """Be the worker of that number among those that share these; gunicorn calls it before the fork."""
+        self.number, self._loads, self._turns = number, loads, turns
 
     def leave_place(self) -> None:
         """Be counted no more; gunicorn calls it once the process has ended."""
         self._loads.tell(self.number, NONE_TAKEN)
+        self._turns.give_back(self.number)
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
         self._install_sigquit_handler()
-        await FairServer(self.config, self._loads, self.number).serve(sockets=self.sockets)
+        await FairServer(self.config, self._loads, self._turns, self.number).serve(sockets=self.sockets)

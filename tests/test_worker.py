@@ -12,8 +12,10 @@ import pytest
 import uvloop
 from uvicorn.config import Config
 
+from service import busy_poll
 from service import protocol as module
 from service.acceptor import NONE_TAKEN, Loads
+from service.busy_poll import Turns
 from service.protocol import MAX_HEAD_BYTES
 from service.worker import FairServer, WebWorker
 from tests.sockets import Client, chunked, head, post
@@ -24,7 +26,8 @@ LARGE = 20_000_000
 class App:
     """An application that tells what it was asked; `/express` is answered at once, unless the body asks for later."""
 
-    def __init__(self) -> None:
+    def __init__(self, busy_poll_seconds: float) -> None:
+        self.busy_poll_seconds = busy_poll_seconds
         self.heard: list[str] = []
         self.left: list[str] = []
         self.slow = asyncio.Event()
@@ -78,14 +81,14 @@ class App:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self) -> None:
-        self.app = App()
+    def __init__(self, busy_poll_seconds: float = 0.0) -> None:
+        self.app = App(busy_poll_seconds)
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         listener.setblocking(False)
         self.port: int = listener.getsockname()[1]
-        self.loads = Loads(1)
+        self.loads, self.turns = Loads(1), Turns(1, 1)
         config = Config(self.app, log_config=None, **WebWorker.CONFIG_KWARGS)
-        self.server = FairServer(config, self.loads, 0)
+        self.server = FairServer(config, self.loads, self.turns, 0)
         self._listener = listener
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -460,3 +463,21 @@ def test_mistakes_are_logged_without_a_trace(client: Client, caplog: pytest.LogC
     with caplog.at_level(logging.INFO):
         assert client.ask(b"hello\r\n\r\n").status == 400
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+
+
+def test_the_loop_stays_awake_for_a_client_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second quick answer, until the moment is over; what was asked in another way ends it."""
+    monkeypatch.setattr(busy_poll, "_MOST_SWITCHES", 10**9)
+    running = Running(busy_poll_seconds=3600.0)
+    try:
+        wait_for(lambda: running.server.started)
+        with Client(running.port) as client:
+            for number in range(5):
+                assert client.ask(post("/express", b"%d" % number)).body == b"POST /express %d" % number
+            # There is one turn, and this worker has it.
+            assert running.server.busy_poll.awake
+            assert Turns.take(running.turns, 0)
+            assert client.ask(post("/other", b"6")).body == b"POST /other 6"
+            wait_for(lambda: not running.server.busy_poll.awake)
+    finally:
+        running.stop()

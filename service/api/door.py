@@ -115,13 +115,15 @@ class FrontDoor:
         threads: int,
         queue: int,
         max_body_bytes: int,
+        busy_poll_seconds: float = 0.0,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         """Give `threads` threads to all that takes time; so many as `queue` more requests may wait for one.
 
-        `tick` is what the server is to call some times a second.
+        The server is to stay awake for `busy_poll_seconds` after an answer at once, if clients come back that soon, and
+        to call `tick` some times a second.
         """
-        self.tick = tick
+        self.busy_poll_seconds, self.tick = busy_poll_seconds, tick
         self._versions = versions
         self._predictor = predictor
         self._routes = routes
