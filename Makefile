@@ -13,7 +13,7 @@ REQUIREMENTS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint explore bench bench-inference bench-quality bench-upload torture openapi catalog clean
+.PHONY: help serve test lint explore bench bench-inference bench-large bench-quality bench-upload torture openapi catalog clean
 
 help:
 	@echo "make serve     install what is missing and run the server (PORT=8000 DATA=data PYTHON=python3.12)"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench     time training beside its peers (BENCH=--quick, BENCH='--only dense --json readings.json')"
 	@echo "make bench-inference  measure predictions beside other servers (BENCH='--servers kerasd,fastapi --network dense')"
 	@echo "make bench-upload     time uploads beside writing and hashing the same bytes (BENCH='--megabytes 256')"
+	@echo "make bench-large      train on a CSV file larger than memory (BENCH='--megabytes 500 --limit-megabytes 1024'; as root)"
 	@echo "make bench-quality    compare the accuracy of \"auto\" with scikit-learn's (BENCH='--only iris,wine --seeds 1')"
 	@echo "make torture   kill parts of a running service at random moments (MOMENTS=500 SEED=1)"
 	@echo "make openapi   write openapi.yaml anew from the schemas"
@@ -52,6 +53,9 @@ bench-inference: $(VENV)/.installed-bench-inference
 
 bench-upload: $(VENV)/.installed-bench-inference
 	@$(BIN)/python -m benchmarks.upload $(BENCH)
+
+bench-large: $(VENV)/.installed-bench-inference
+	@$(BIN)/python -m benchmarks.large $(BENCH)
 
 bench-quality: $(VENV)/.installed-bench-inference
 	@$(BIN)/python -m benchmarks.quality $(BENCH)

@@ -12,6 +12,11 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+#: The share of the memory that training data may have, and the most that they have by default.
+_DATA_SHARE, _MOST_DATA = 8, GIB
+#: With less memory, the next job's process would take it from the one that trains.
+_STANDBY_MEMORY = 2 * GIB
 
 
 class ConfigError(ValueError):
@@ -27,6 +32,42 @@ def available_cores(quota_file: Path = _CGROUP_QUOTA) -> int:
     except (OSError, ValueError):
         # There is no quota: the file is missing, or it says "max".
         return cores
+
+
+def available_memory(own: Path = _OWN_CGROUPS, root: Path = _CGROUPS) -> int:
+    """Count the bytes of memory that this machine has, or the container, if that has less.
+
+    Control groups are read of either edition, this process's own and those above it; inside a container its own group
+    is often all that is seen, in the place of the topmost.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        lines = []
+    limits = [machine]
+    for _, controllers, path in lines:
+        if not controllers or "memory" in controllers.split(","):
+            folder, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+            inside = Path(path.lstrip("/"))
+            limits += [limit for one in (inside, *inside.parents) if (limit := _limit(folder / one / name))]
+    return min(limits)
+
+
+def _limit(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        # There is no limit: the file is missing, or it says "max".
+        return None
+
+
+def _data_memory_bytes() -> int:
+    return min(_MOST_DATA, available_memory() // _DATA_SHARE)
+
+
+def _has_room_for_standby() -> bool:
+    return available_memory() >= _STANDBY_MEMORY
 
 
 def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -128,9 +169,11 @@ class Settings:
         metadata=_about("Threads of one training job; 0 shares the cores among the slots.", _integer(0, 4_096)),
     )
     standby: bool = field(
-        default=True,
+        default_factory=_has_room_for_standby,
         metadata=_about(
-            "Whether a warmed-up process waits for the next job, which then starts sooner.", _flag, "`true`"
+            "Whether a warmed-up process waits for the next job, which then starts sooner.",
+            _flag,
+            "`true`; `false` with less than 2 GiB of memory",
         ),
     )
     lease_seconds: float = field(
@@ -158,7 +201,10 @@ class Settings:
         metadata=_about("Most memory that training a model may be estimated to need, and may then use.", _size),
     )
     data_memory_bytes: int = field(
-        default=1 * GIB, metadata=_about("Larger training data are streamed from disk.", _size)
+        default_factory=_data_memory_bytes,
+        metadata=_about(
+            "Larger training data are streamed from disk.", _size, "`1 GiB`; an eighth of the memory where that is less"
+        ),
     )
     session_budget_bytes: int = field(
         default=512 * MIB, metadata=_about("Memory for loaded models in each web process.", _size)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from service import config
 from service.config import (
     ConfigError,
     Settings,
     available_cores,
+    available_memory,
     settings_table,
     unknown_variables,
     variable,
@@ -21,6 +23,43 @@ ROOT = Path(__file__).parent.parent
 def test_an_empty_environment_gives_the_defaults() -> None:
     """Nothing has to be set."""
     assert Settings.from_environment({}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "memory"),
+    [
+        ("0::/\n", {"memory.max": "1073741824\n"}, 2**30),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "4096\n"}, 4096),
+        ("0::/a/b\n", {"memory.max": "8192\n"}, 8192),
+        ("4:cpu,memory:/x\n0::/\n", {"memory/x/memory.limit_in_bytes": "5000\n"}, 5000),
+        ("4:memory:/x\n", {"memory/memory.limit_in_bytes": "6000\n"}, 6000),
+        ("4:memory:/x\n", {"memory/memory.limit_in_bytes": f"{2**63 - 4096}\n"}, None),
+        ("1:cpu:/x\n", {"memory.max": "1\n", "memory/x/memory.limit_in_bytes": "1\n"}, None),
+        (None, {"memory.max": "1\n"}, None),
+    ],
+)
+def test_a_containers_memory_counts(
+    tmp_path: Path, groups: str | None, limits: dict[str, str], memory: int | None
+) -> None:
+    """Of either edition of control groups, its own or one above it; None stands for the machine's."""
+    own = tmp_path / "cgroup"
+    if groups is not None:
+        own.write_text(groups)
+    for place, text in limits.items():
+        file = tmp_path / "root" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert available_memory(own, tmp_path / "root") == (memory or machine)
+
+
+@pytest.mark.parametrize(("memory", "data"), [(2**30, 2**27), (2**32, 2**29), (2**40, 2**30)])
+def test_small_machines_stream_sooner(monkeypatch: pytest.MonkeyPatch, memory: int, data: int) -> None:
+    """Training data take an eighth of the memory, and at most a GiB."""
+    monkeypatch.setattr(config, "available_memory", lambda: memory)
+    assert Settings.from_environment({}).data_memory_bytes == data
+    assert Settings.from_environment({}).standby is (memory >= 2**31)
 
 
 def test_an_empty_variable_means_the_default() -> None:
