@@ -8,6 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.busy_poll import BusyPoll
+from service.heads import Head, Heads
 
 #: The most bytes that a request may have before its body begins.
 MAX_HEAD_BYTES = 2**16
@@ -73,12 +74,20 @@ class WebProtocol(HttpToolsProtocol):
     _outbox = Outbox()
 
     def __init__(
-        self, *given: Any, at_end: Callable[[], None] = lambda: None, busy_poll: BusyPoll | None = None
+        self,
+        *given: Any,
+        at_end: Callable[[], None] = lambda: None,
+        busy_poll: BusyPoll | None = None,
+        heads: Heads | None = None,
     ) -> None:
-        """Serve one connection, and call `at_end` once it has ended; `busy_poll` hears of answers at once."""
+        """Serve one connection, and call `at_end` once it has ended.
+
+        `busy_poll` hears of answers at once, and `heads` has what all connections to the application know.
+        """
         super().__init__(*given)
         self._at_end = at_end
         self._busy_poll = busy_poll
+        self._heads = heads or Heads()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -88,6 +97,15 @@ class WebProtocol(HttpToolsProtocol):
         self._express: Express | None = self.app if hasattr(self.app, "answer_at_once") else None
         self._expected: object | None = None
         self._pieces: list[bytes] = []
+        #: Whether the parser stands between two requests; how what it is given began, and the request that it is in.
+        self._between, self._began, self._start = True, b"", b""
+        #: The head of a request that comes without the parser, and how much of its body is missing.
+        self._known: Head | None = None
+        self._missing = 0
+        self._declined = False
+        #: The headers that all answers of the same second have, and how they are sent.
+        self._dated: list[tuple[bytes, bytes]] | None = None
+        self._date = b""
         self._look_again = self.loop.call_later(PATIENCE_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,6 +121,35 @@ class WebProtocol(HttpToolsProtocol):
         if self._busy_poll is not None:
             self._busy_poll.heard()
         self._unset_keepalive_if_required()
+        rest = self._take_known(data)
+        if rest:
+            self._parse(rest)
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Answer what comes, as long as the heads are known; give what is left to be parsed."""
+        while data:
+            if self._known is None:
+                self._known = self._heads.find(data) if self._between and self._is_idle() else None
+                if self._known is None:
+                    return data
+                self._missing = self._known.size
+                data = data[len(self._known.raw) :]
+            self._pieces.append(data[: self._missing])
+            data, self._missing = data[self._missing :], self._missing - len(self._pieces[-1])
+            if not self._missing:
+                head, content = self._known, self._whole()
+                self._known = None
+                if not self._answer(head.expected, content, True):
+                    self._declined = True
+                    return b"".join((head.raw, content, data))
+        return b""
+
+    def _whole(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _parse(self, data: bytes) -> None:
+        self._began = data if self._between else b""
         self._came = len(data)
         self._more_bytes += self._came
         try:
@@ -120,6 +167,7 @@ class WebProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         # What ASGI needs besides is made when ASGI is to answer.
         self._in_head, self._first_bytes, self._more_bytes = True, self._came, 0
+        self._between, self._start, self._began = False, self._began, b""
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
@@ -152,18 +200,18 @@ class WebProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        self._between = True
         if self._upgrading:
             return
         if self._expected is None:
             super().on_message_complete()
             return
-        expected, content = self._expected, b"".join(self._pieces)
-        self._expected, self._pieces = None, []
-        answer = self._express.answer_at_once(expected, content) if self._express is not None else None
-        if answer is not None:
-            self._write(answer)
-            if self._busy_poll is not None:
-                self._busy_poll.answered(self.loop)
+        expected, content, keep_alive = self._expected, self._whole(), self.parser.should_keep_alive()
+        self._expected = None
+        if self._answer(expected, content, keep_alive):
+            # Of what has no length, the head does not say where it ends; nor does one come again that was the last.
+            if keep_alive and not any(name == b"transfer-encoding" for name, _ in self.headers):
+                self._heads.note(self._start, content, expected)
             return
         self._begin_asgi()
         super().on_body(content)
@@ -197,13 +245,19 @@ class WebProtocol(HttpToolsProtocol):
 
     def _expects(self) -> object | None:
         """What the application makes of a request that nothing stands before, and nothing else is to be done for."""
-        parser, flow, cycle = self.parser, self.flow, self.cycle
-        idle = (cycle is None or cycle.response_complete) and not flow.write_paused
-        if self._express is None or not idle or parser.get_method() != b"POST":
+        if self._declined:
+            self._declined = False
             return None
-        if self.expect_100_continue or parser.get_http_version() != "1.1":
+        if self._express is None or not self._is_idle() or self.parser.get_method() != b"POST":
+            return None
+        if self.expect_100_continue or self.parser.get_http_version() != "1.1":
             return None
         return self._express.expects(self.url, self.headers)
+
+    def _is_idle(self) -> bool:
+        """Whether what comes next stands behind nothing."""
+        cycle = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
     def _is_too_long(self) -> bool:
         """Whether the head is, as far as it is known; what came with its beginning may have been another's body."""
@@ -224,14 +278,22 @@ class WebProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"".join([method, b" ", self.url, b" HTTP/1.1\r\n", *headers, b"\r\n", rest]))
 
-    def _write(self, answer: Sequence[bytes]) -> None:
-        date = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        keep_alive = self.parser.should_keep_alive()
+    def _answer(self, expected: object, content: bytes, keep_alive: bool) -> bool:
+        """Answer a request at once, if the application can."""
+        answer = None if self._express is None else self._express.answer_at_once(expected, content)
+        if answer is None:
+            return False
+        if self._dated is not self.server_state.default_headers:
+            self._dated = self.server_state.default_headers
+            self._date = b"".join([b"%b: %b\r\n" % header for header in self._dated])
         closing = b"" if keep_alive else b"connection: close\r\n"
         head, body = answer
-        content = b"".join([b"HTTP/1.1 200 OK\r\n", *date, closing, head, b"\r\n", body])
+        content = b"HTTP/1.1 200 OK\r\n%b%b%b\r\n%b" % (self._date, closing, head, body)
         self._outbox.put(self.loop, self.transport, content, not keep_alive)
         self.server_state.total_requests += 1
+        if self._busy_poll is not None:
+            self._busy_poll.answered(self.loop)
+        return True
 
     def _look(self) -> None:
         """Hang up on a client whose turn it is, and that has neither sent nor taken anything since the last look."""

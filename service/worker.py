@@ -10,6 +10,7 @@ from uvicorn_worker import UvicornWorker
 
 from service.acceptor import NONE_TAKEN, Acceptor, Loads
 from service.busy_poll import BusyPoll, Turns
+from service.heads import Heads
 from service.protocol import WebProtocol
 
 #: How often a worker looks at the clock, and whether it is to end, in seconds: who wakes up takes a processor from
@@ -26,10 +27,13 @@ class FairServer(Server):
         self.busy_poll = BusyPoll(getattr(config.app, "busy_poll_seconds", 0.0), turns, worker)
         self._loads = loads
         self._worker = worker
+        self._heads = Heads()
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
-        self.servers.extend(self._acceptor(listener) for listener in sockets or ())  # type: ignore[misc]
+        self._acceptors = [self._acceptor(listener) for listener in sockets or ()]
+        self.servers.extend(self._acceptors)  # type: ignore[arg-type]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._loads.tell(self._worker, NONE_TAKEN)
@@ -51,7 +55,12 @@ class FairServer(Server):
 
     def _protocol(self) -> WebProtocol:
         given = (self.config, self.server_state, self.lifespan.state)
-        return WebProtocol(*given, at_end=self._tell, busy_poll=self.busy_poll)
+        return WebProtocol(*given, at_end=self._ended, busy_poll=self.busy_poll, heads=self._heads)
+
+    def _ended(self) -> None:
+        self._tell()
+        for acceptor in self._acceptors:
+            acceptor.look_again()
 
     def _tell(self) -> None:
         if not self.should_exit:

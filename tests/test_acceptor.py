@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 
+from service import acceptor as acceptor_module
 from service.acceptor import MOMENT, NONE_TAKEN, Acceptor, Loads
 from tests.api.served import LOG, Published
 from tests.registry.conftest import closed_databases
@@ -76,18 +77,19 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 def test_loads_are_shared_with_forked_processes() -> None:
-    """Each tells its own, and all know the least."""
+    """Each tells its own, and all know what those have told that take connections."""
     loads = Loads(3)
-    assert loads.least() == NONE_TAKEN
+    assert loads.others(0) == {}
     loads.tell(0, 5)
     loads.tell(1, 2)
-    assert loads.least() == 2
+    loads.tell(1, 3)
+    assert loads.others(0) == {1: (3, 3)}
     child = multiprocessing.get_context("fork").Process(target=loads.tell, args=(2, 1))
     child.start()
     child.join(30)
-    assert loads.least() == 1
-    loads.tell(2, NONE_TAKEN)
-    assert loads.least() == 2
+    assert loads.others(0) == {1: (3, 3), 2: (1, 2)}
+    loads.tell(1, NONE_TAKEN)
+    assert loads.others(2) == {0: (5, 2)}
 
 
 @pytest.mark.parametrize("others", [0, 100, NONE_TAKEN])
@@ -110,6 +112,55 @@ def test_all_are_accepted_whatever_others_have(listener: Listener, opened: type[
     took = uvloop.run(run())
     if others == 0:
         assert took > 39 * MOMENT
+
+
+def test_the_next_one_is_taken_once_an_own_one_has_ended(
+    listener: Listener, opened: type[Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left to another worker before, who has none."""
+    monkeypatch.setattr(acceptor_module, "MOMENT", 3600.0)
+    monkeypatch.setattr(acceptor_module, "GLANCE", 3600.0)
+    loads = Loads(2)
+    loads.tell(1, 0)
+
+    async def run() -> None:
+        acceptor = Acceptor(listener, Open, lambda: Open.count, loads, 0)
+        with connected(listener, 1) as (first,), connected(listener, 1):
+            await until(lambda: Open.count == 1)
+            tried = listener.tried
+            await asyncio.sleep(0.05)
+            assert (Open.count, listener.tried) == (1, tried)
+            first.close()
+            await until(lambda: Open.count == 0)
+            acceptor.look_again()
+            await until(lambda: Open.count == 1)
+        await until(lambda: Open.count == 0)
+        acceptor.close()
+
+    uvloop.run(run())
+
+
+def test_whoever_has_taken_one_waits_for_news_of_one_that_has_many(
+    listener: Listener, opened: type[Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be gone already; where they are not, the next one is taken."""
+    monkeypatch.setattr(acceptor_module, "MOMENT", 3600.0)
+    loads = Loads(2)
+    loads.tell(1, 8)
+
+    async def run() -> None:
+        acceptor = Acceptor(listener, Open, lambda: Open.count, loads, 0)
+        with connected(listener, 3):
+            await until(lambda: Open.count == 1)
+            for told, taken in ((8, 2), (9, 3)):
+                await asyncio.sleep(0.05)
+                assert Open.count == taken - 1
+                loads.tell(1, told)
+                await until(lambda taken=taken: Open.count == taken)
+        await until(lambda: Open.count == 0)
+        acceptor.close()
+
+    uvloop.run(run())
 
 
 def test_a_closed_acceptor_accepts_nobody(listener: Listener, opened: type[Open]) -> None:

@@ -23,7 +23,7 @@ ORDER = (
     ("schemas",),
     ("api",),
     ("app",),
-    ("acceptor", "busy_poll"),
+    ("acceptor", "busy_poll", "heads"),
     ("protocol",),
     ("worker",),
     ("serve", "web"),

@@ -1,120 +1,18 @@
 """The workers' protocol over real sockets: order, bounds and patience, with and without the express way."""
 
-import asyncio
 import logging
-import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
-import uvloop
-from uvicorn.config import Config
 
 from service import busy_poll
 from service import protocol as module
-from service.acceptor import NONE_TAKEN, Loads
 from service.busy_poll import Turns
 from service.protocol import MAX_HEAD_BYTES
-from service.worker import FairServer, WebWorker
+from tests.running import LARGE, NOBODY, Running, wait_for
 from tests.sockets import Client, chunked, head, post
-
-LARGE = 20_000_000
-
-
-class App:
-    """An application that tells what it was asked; `/express` is answered at once, unless the body asks for later."""
-
-    def __init__(self, busy_poll_seconds: float) -> None:
-        self.busy_poll_seconds = busy_poll_seconds
-        self.heard: list[str] = []
-        self.left: list[str] = []
-        self.slow = asyncio.Event()
-        self.ticks = 0
-
-    def tick(self) -> None:
-        self.ticks += 1
-
-    def expects(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> object | None:
-        return url if url.startswith(b"/express") else None
-
-    def answer_at_once(self, expected: Any, content: bytes) -> Sequence[bytes] | None:
-        if content == b"later":
-            return None
-        body = b"POST %b %b" % (expected, content)
-        return b"X-Way: express\r\nContent-Length: %d\r\n" % len(body), body
-
-    async def __call__(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
-        self.heard.append(scope["path"])
-        body = b"" if scope["path"] == "/deaf" else await self._read(scope["path"], receive)
-        if body is None:
-            return
-        if scope["path"] == "/slow":
-            await self.slow.wait()
-        text = f"{scope['method']} {scope['path']} ".encode() + body
-        if scope["path"] == "/large":
-            text = bytes(LARGE)
-        length = (b"content-length", str(len(text)).encode())
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-way", b"asgi"), length]})
-        await send({"type": "http.response.body", "body": text})
-        if scope["path"] == "/large":
-            self.left.append(scope["path"])
-
-    async def _read(self, path: str, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes | None:
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self.left.append(path)
-                return None
-            body += message["body"]
-            if not message["more_body"]:
-                return body
-
-
-class Running:
-    """A server in a thread of its own."""
-
-    def __init__(self, busy_poll_seconds: float = 0.0) -> None:
-        self.app = App(busy_poll_seconds)
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        listener.setblocking(False)
-        self.port: int = listener.getsockname()[1]
-        self.loads, self.turns = Loads(1), Turns(1, 1)
-        config = Config(self.app, log_config=None, **WebWorker.CONFIG_KWARGS)
-        self.server = FairServer(config, self.loads, self.turns, 0)
-        self._listener = listener
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        loop = uvloop.new_event_loop()
-        try:
-            loop.run_until_complete(self._serve(loop))
-        finally:
-            loop.close()
-
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        await self.server.serve(sockets=[self._listener])
-
-    def go_on(self) -> None:
-        """Let slow answers come."""
-        self.loop.call_soon_threadsafe(self.app.slow.set)
-
-    def stop(self) -> None:
-        """Let it end, if it has not."""
-        if self._thread.is_alive():
-            self.go_on()
-        self.server.should_exit = True
-        self._thread.join(30)
-        assert not self._thread.is_alive()
 
 
 @pytest.fixture
@@ -136,13 +34,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Clients may be silent for less than a second."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.4)
     return 0.4
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_both_ways(client: Client) -> None:
@@ -435,7 +326,7 @@ def test_what_was_asked_before_the_end_is_answered(running: Running, path: str) 
             wait_for(lambda: running.app.heard)
             running.server.should_exit = True
             assert idle.is_closed()
-            assert running.loads.least() == NONE_TAKEN
+            assert running.loads.others(NOBODY) == {}
             running.go_on()
         assert client.answer().body == f"POST {path} 1".encode()
     running.stop()
@@ -445,12 +336,12 @@ def test_what_was_asked_before_the_end_is_answered(running: Running, path: str) 
 
 def test_the_others_are_told_how_many_connections_there_are(running: Running) -> None:
     """As they come and go."""
-    assert running.loads.least() == 0
+    assert running.connections() == 0
     with Client(running.port) as one, Client(running.port) as two:
         for client in (one, two):
             assert client.ask(post("/express", b"1")).status == 200
-        wait_for(lambda: running.loads.least() == 2)
-    wait_for(lambda: running.loads.least() == 0)
+        wait_for(lambda: running.connections() == 2)
+    wait_for(lambda: running.connections() == 0)
 
 
 def test_the_application_is_told_that_time_goes_on(running: Running) -> None:

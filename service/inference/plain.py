@@ -10,6 +10,7 @@ is not JSON. A large body is read in pieces of whole rows, which fit into a proc
 threads have their turn.
 """
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def flat_numbers(content: bytes) -> Array | None:
         except (ValueError, TypeError, RuntimeError):
             return None
         # Between two commas there is a number, also where the list is cut.
-        if not len(found) or np.maximum.reduce(np.abs(found)) > _EXACTLY:
+        if not len(found) or not _are_within(found, _EXACTLY):
             return None
         numbers.append(found)
     return np.concatenate(numbers) if numbers else None
@@ -68,9 +69,19 @@ def flat_numbers(content: bytes) -> Array | None:
 
 def _parser() -> Any:
     """This thread's own: a parser keeps the memory that its largest piece took."""
-    if not hasattr(_parsers, "own"):
+    try:
+        return _parsers.own
+    except AttributeError:
         _parsers.own = simdjson.Parser()
-    return _parsers.own
+        return _parsers.own
+
+
+def _are_within(numbers: Array, largest: float) -> bool:
+    """Whether no number is larger, or as small below zero; none is NaN."""
+    # The sum of their squares, one quick pass, is less than that of one that was too large: rounding keeps an order.
+    if np.vdot(numbers, numbers) < largest * largest:
+        return True
+    return bool(np.maximum.reduce(np.abs(numbers)) <= largest)
 
 
 class PlainReader:
@@ -81,7 +92,7 @@ class PlainReader:
         self._shape = () if self._spec is None else tuple(size or 0 for size in self._spec.shape)
         self._dtype = "" if self._spec is None else self._spec.dtype
         self._largest = _LARGEST.get(self._dtype)
-        self._row = _brackets(self._shape)
+        self._row, self._numbers_a_row = _brackets(self._shape), math.prod(self._shape)
         self._single = _START + self._row + _END
         self._between_rows = re.compile(_SPACE.join([rb"\]"] * len(self._shape) + [rb"(,)", rb"\["]))
 
@@ -135,6 +146,7 @@ class PlainReader:
 
         None where the rows are not plain.
         """
+        rows = 1
         if brackets != self._row:
             rows, rest = divmod(len(brackets) + 1, len(self._row) + 1)
             if rest or rows < 1 or brackets != b",".join([self._row] * rows):
@@ -142,7 +154,9 @@ class PlainReader:
         try:
             parsed: Any = _parser().parse(content)
             found = parsed if key is None else parsed[key]
-            return self._cast(np.frombuffer(found.as_buffer(of_type="d")))
+            numbers = np.frombuffer(found.as_buffer(of_type="d"))
+            # Where a list has one number, an empty one has the same brackets.
+            return self._cast(numbers) if len(numbers) == rows * self._numbers_a_row else None
         except (ValueError, KeyError, TypeError, RuntimeError):
             return None
 
@@ -151,7 +165,7 @@ class PlainReader:
         if self._largest is None:
             return cast_exactly(numbers, self._dtype)
         # No number that simdjson gives is infinite, but one may become so, or may have been rounded.
-        return numbers.astype(self._dtype) if np.maximum.reduce(np.abs(numbers)) <= self._largest else None
+        return numbers.astype(self._dtype) if _are_within(numbers, self._largest) else None
 
 
 def _only_fixed(signature: Signature) -> TensorSpec | None:

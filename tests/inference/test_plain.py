@@ -159,6 +159,17 @@ def test_what_is_not_plain_is_left_to_others(text: str) -> None:
     assert PlainReader(one(2)).read(text.encode()) is None
 
 
+@pytest.mark.parametrize("rows", ["[[], [1]]", "[[1], []]", "[[]]", "[[1], [], [2]]"])
+def test_an_empty_row_has_the_brackets_of_one_with_one_number(rows: str) -> None:
+    assert_agree(f'{{"instances": {rows}}}'.encode(), one(1))
+    assert PlainReader(one(1)).read(f'{{"instances": {rows}}}'.encode()) is None
+
+
+def test_images_without_their_numbers() -> None:
+    image = [[[], [1.0]], [[0.5], []]]
+    assert PlainReader(one(2, 2, 1)).read(json.dumps({"instances": [image, image]}).encode()) is None
+
+
 @pytest.mark.parametrize(
     ("number", "dtype"),
     [
