@@ -110,7 +110,7 @@ def _parts(subject: Subject) -> Iterator[tuple[str, Callable[[], None]]]:
             yield f"{Part.ROWS} {rows}", partial(_rows, subject, quantity.JSON, subject.server.json, rows)
         if subject.server.flat_json:
             yield f"{Part.ROWS} flat", partial(_rows, subject, quantity.FLAT_JSON, subject.server.flat_json, MOST_ROWS)
-    if subject.server.answers_batches and Part.BINARY in wanted:
+    if Part.BINARY in wanted:
         for form, dialect in subject.server.binary.items():
             yield f"{Part.BINARY} {form}", partial(_rows, subject, form, dialect, MOST_ROWS)
 

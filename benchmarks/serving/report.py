@@ -124,7 +124,7 @@ def server_table(readings: Readings, network: str, columns: Sequence[Column]) ->
     for server in SERVERS.values():
         if server.name in asked:
             cells = [cell(readings, server.name, network, column) for column in filled]
-            # A floor is not asked for many rows.
+            # A floor is not asked for many rows as JSON.
             if any(text != "-" for text in cells):
                 rows.append([server.title, *cells])
     return rows
@@ -161,7 +161,7 @@ def bar_table(verdicts: Sequence[Verdict]) -> list[Row]:
 def _said(verdict: Verdict) -> str:
     if verdict.met:
         return "met"
-    return "NOT met" if verdict.limit is None else f"NOT met; {verdict.limit:.2f} is what the network alone allows"
+    return "NOT met" if verdict.limit is None else f"NOT met; {verdict.limit:.2f} is what the machine allows"
 
 
 def remarks(readings: Readings) -> Iterator[str]:

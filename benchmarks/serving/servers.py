@@ -15,6 +15,8 @@ from benchmarks.serving.dialects import (
 )
 
 APPS = "benchmarks.serving.apps"
+#: The binary form that a constant is asked in, too.
+BYTES = "open inference"
 WORKERS = "2"
 
 
@@ -53,7 +55,7 @@ class Server:
 
     @property
     def answers_batches(self) -> bool:
-        """A constant does not depend on the rows, so that floors are asked for single rows alone."""
+        """A constant does not depend on the rows, so that floors are asked for single rows, and for 1000 as bytes."""
         return self.kind is not Kind.FLOOR
 
 
@@ -80,21 +82,22 @@ SERVERS = {
             command=("{python}", "-m", "service.cli", "serve"),
             json=instances(_NATIVE),
             flat_json=open_inference(_OPEN_INFERENCE),
-            binary={"open inference": open_inference_binary(_OPEN_INFERENCE), "npy": npy(_NATIVE)},
+            binary={BYTES: open_inference_binary(_OPEN_INFERENCE), "npy": npy(_NATIVE)},
         ),
         Server(
             name="asgi",
             title="constant, ASGI under kerasd's own worker class",
             kind=Kind.FLOOR,
             command=_gunicorn("constant_asgi", "--config", f"python:{APPS}.own_worker"),
-            json=constant("/predict"),
+            json=constant(instances("/predict"), "/predict"),
+            binary={BYTES: constant(open_inference_binary("/predict"), "/predict")},
         ),
         Server(
             name="wsgi",
             title="constant, WSGI under gunicorn gthread",
             kind=Kind.FLOOR,
             command=_gunicorn("constant_wsgi", *_THREADS),
-            json=constant("/predict"),
+            json=constant(instances("/predict"), "/predict"),
             repeats=3,
         ),
         Server(
@@ -102,7 +105,7 @@ SERVERS = {
             title="empty Flask view under gunicorn gthread",
             kind=Kind.FLOOR,
             command=_gunicorn("constant_flask", *_THREADS),
-            json=constant("/predict"),
+            json=constant(instances("/predict"), "/predict"),
             repeats=3,
         ),
         Server(

@@ -51,8 +51,9 @@ class Subject:
         call = self.call(dialect, rows)
         once, answer = timed(lambda: ask(self.port, call))
         check(answer, self, dialect, rows)
-        # Where an answer takes long, the warm-up takes as long as all connections' answers one after the other.
-        warming = max(self.plan.warm_seconds, min(once * connections, LONGEST_SECONDS))
+        # Where an answer takes long, the warm-up takes twice as long as all connections' answers one after the other:
+        # they are slower beside one another.
+        warming = max(self.plan.warm_seconds, min(2 * once * connections, LONGEST_SECONDS))
         warm = drive(self.port, call, answer.body, connections, warming)
         enough = LEAST_ANSWERS * warm.p50
         return drive(self.port, call, answer.body, connections, max(seconds, min(enough, LONGEST_SECONDS)))

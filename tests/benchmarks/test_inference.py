@@ -87,7 +87,7 @@ def test_answers_of_all_dialects_are_read() -> None:
     assert bare_list("/").read(answer_of(b"[[1], [2]]")).tolist() == [[1], [2]]
     assert open_inference("/").read(answer_of(b'{"outputs": [{"data": [1, 2]}]}')).tolist() == [1, 2]
     assert open_inference_binary("/").read(binary).tolist() == [[1], [2]]
-    assert constant("/").read(answer_of(b"anything")).size == 0
+    assert constant(instances("/"), "/").read(answer_of(b"anything")).size == 0
 
 
 def answer_of(body: bytes, status: int = 200) -> Answer:
@@ -118,9 +118,9 @@ def test_an_answer_is_compared_with_keras() -> None:
 
 def test_a_status_tells_what_is_not_served_from_what_failed() -> None:
     """A floor's body is not looked at, its status is."""
-    check(answer_of(b"constant"), subject_of(SERVERS["asgi"]), constant("/"), 1)
+    check(answer_of(b"constant"), subject_of(SERVERS["asgi"]), constant(instances("/"), "/"), 1)
     with pytest.raises(ServerFailed, match="status 500: broken"):
-        check(answer_of(b"broken", 500), subject_of(SERVERS["asgi"]), constant("/"), 1)
+        check(answer_of(b"broken", 500), subject_of(SERVERS["asgi"]), constant(instances("/"), "/"), 1)
     with pytest.raises(NotServed, match="not served: status 415"):
         check(answer_of(b"", 415), subject_of(SERVERS["kerasd"]), npy("/"), 1)
 

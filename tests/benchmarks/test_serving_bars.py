@@ -7,7 +7,7 @@ from benchmarks.serving.bars import MODEL_SERVERS, Verdict, bars, judge
 from benchmarks.serving.memory import MIB
 from benchmarks.serving.networks import NETWORKS
 from benchmarks.serving.readings import Readings
-from benchmarks.serving.servers import SERVERS
+from benchmarks.serving.servers import BYTES, SERVERS
 
 DENSE = NETWORKS["dense"].title
 
@@ -70,7 +70,7 @@ def test_the_faster_of_the_binary_forms_counts() -> None:
 
 
 def test_a_bar_that_the_machine_forbids_says_what_it_allows() -> None:
-    """No server answers more rows than the network does without one."""
+    """No server answers more rows than the network alone does, nor sooner than a constant is there."""
     own = {
         quantity.rows_rate(1000): [100.0],
         quantity.rows_rate(1000, "npy"): [300.0],
@@ -80,6 +80,8 @@ def test_a_bar_that_the_machine_forbids_says_what_it_allows() -> None:
     found = verdict(readings_of(kerasd=own), text)
     assert (found.ratio, found.limit, found.met) == (3.0, 3.6, False)
     assert verdict(readings_of(kerasd={**own, quantity.NETWORK_ROWS: []}), text).limit is None
+    constant = {quantity.rows_rate(1000, BYTES): [own[quantity.NETWORK_ROWS][0]]}
+    assert verdict(readings_of(kerasd=own, asgi=constant), text).limit == pytest.approx(1.8)
 
 
 def test_flat_json_is_compared_with_the_very_same_bytes() -> None:
