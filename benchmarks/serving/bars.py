@@ -22,8 +22,8 @@ FLAT_PEERS = ("mlserver",)
 class Bar:
     """kerasd's reading by another one is to be `at_least`, or `below`; without a `peer` it is compared with a number.
 
-    `unit` divides kerasd's reading where there is no peer. Where it is `limited`, what the machine allows is
-    said: the rows a second of the network alone, less the time that a constant takes to answer the same bytes.
+    `unit` divides kerasd's reading where there is no peer. Where it is `limited`, it is
+    said how far the network alone would come, less the time that a constant takes to answer the same bytes by ASGI.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Bar:
 class Verdict:
     """A bar with its ratio, or its figure; None where something was not read, and then the bar is not met.
 
-    `limit` is the ratio that the machine allows at most, where that was read.
+    `limit` is the ratio that these two would come to, where that was read.
     """
 
     bar: Bar
@@ -166,7 +166,10 @@ def _verdict(bar: Bar, readings: Readings) -> Verdict:
 
 
 def _most(network: str, readings: Readings) -> float | None:
-    """Rows a second that the machine allows, by what was read: both take its processors one after the other."""
+    """Rows a second that these would come to, as far as they were read: both take the processors one after the other.
+
+    The network alone is a bound. With the constant it is none: kerasd answers small bodies without ASGI.
+    """
     alone = readings.median("kerasd", network, quantity.NETWORK_ROWS)
     constant = readings.median("asgi", network, quantity.rows_rate(1000, BYTES))
     if alone is None or constant is None:

@@ -161,7 +161,9 @@ def bar_table(verdicts: Sequence[Verdict]) -> list[Row]:
 def _said(verdict: Verdict) -> str:
     if verdict.met:
         return "met"
-    return "NOT met" if verdict.limit is None else f"NOT met; {verdict.limit:.2f} is what the machine allows"
+    if verdict.limit is None:
+        return "NOT met"
+    return f"NOT met; the network and, where it was asked, the ASGI constant alone come to {verdict.limit:.2f}"
 
 
 def remarks(readings: Readings) -> Iterator[str]:

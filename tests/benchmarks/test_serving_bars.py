@@ -69,8 +69,8 @@ def test_the_faster_of_the_binary_forms_counts() -> None:
     assert verdict(readings, "1000 rows as bytes, at least 5 times kerasd's own JSON").ratio == pytest.approx(7)
 
 
-def test_a_bar_that_the_machine_forbids_says_what_it_allows() -> None:
-    """No server answers more rows than the network alone does, nor sooner than a constant is there."""
+def test_a_bar_that_is_limited_says_by_what() -> None:
+    """By the network alone, and by that and the constant where that was asked."""
     own = {
         quantity.rows_rate(1000): [100.0],
         quantity.rows_rate(1000, "npy"): [300.0],
