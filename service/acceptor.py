@@ -87,6 +87,7 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
         if self._waiting is not None:
             self._waiting.cancel()
+            self._waiting = None
 
     async def wait_closed(self) -> None:
         """Nothing is left to wait for."""

@@ -200,7 +200,8 @@ class WebProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        self._between = True
+        # How it came is not kept for as long as the connection is silent: that may be a quarter of a megabyte.
+        self._between, start, self._start = True, self._start, b""
         if self._upgrading:
             return
         if self._expected is None:
@@ -211,7 +212,7 @@ class WebProtocol(HttpToolsProtocol):
         if self._answer(expected, content, keep_alive):
             # Of what has no length, the head does not say where it ends; nor does one come again that was the last.
             if keep_alive and not any(name == b"transfer-encoding" for name, _ in self.headers):
-                self._heads.note(self._start, content, expected)
+                self._heads.note(start, content, expected)
             return
         self._begin_asgi()
         super().on_body(content)

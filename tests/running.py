@@ -4,15 +4,17 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import pytest
 import uvloop
 from uvicorn.config import Config
 
 from service.acceptor import Loads
 from service.busy_poll import Turns
 from service.worker import FairServer, WebWorker
+from tests.sockets import Client
 
 LARGE = 20_000_000
 #: The number of no worker.
@@ -127,3 +129,17 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    server = Running()
+    wait_for(lambda: server.server.started)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    with Client(running.port) as one:
+        yield one

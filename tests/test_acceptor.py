@@ -140,6 +140,30 @@ def test_the_next_one_is_taken_once_an_own_one_has_ended(
     uvloop.run(run())
 
 
+def test_a_closed_acceptor_stays_closed_when_an_own_one_ends(
+    listener: Listener, opened: type[Open], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it has just left a connection to others."""
+    monkeypatch.setattr(acceptor_module, "MOMENT", 3600.0)
+    monkeypatch.setattr(acceptor_module, "GLANCE", 3600.0)
+    loads = Loads(2)
+    loads.tell(1, 0)
+
+    async def run() -> None:
+        acceptor = Acceptor(listener, Open, lambda: Open.count, loads, 0)
+        with connected(listener, 1) as (first,), connected(listener, 1):
+            await until(lambda: Open.count == 1)
+            await asyncio.sleep(0.05)
+            acceptor.close()
+            first.close()
+            await until(lambda: Open.count == 0)
+            acceptor.look_again()
+            await asyncio.sleep(0.05)
+            assert Open.count == 0
+
+    uvloop.run(run())
+
+
 def test_whoever_has_taken_one_waits_for_news_of_one_that_has_many(
     listener: Listener, opened: type[Open], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,31 +2,18 @@
 
 import random
 import threading
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from service import heads as module
 from service.heads import LONGEST, MOST, Heads
-from tests.running import Running, wait_for
+from tests.running import Running, client, running, wait_for
 from tests.sockets import Answered, Client, chunked, head, post
 
+__all__ = ["client", "running"]
+
 RAW = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n"
-
-
-@pytest.fixture
-def running() -> Iterator[Running]:
-    server = Running()
-    wait_for(lambda: server.server.started)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client(running: Running) -> Iterator[Client]:
-    with Client(running.port) as one:
-        yield one
 
 
 @pytest.mark.parametrize("came", [b"", b"x", b"xyz", b"xyzPOST /b"])

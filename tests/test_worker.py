@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -11,22 +11,10 @@ from service import busy_poll
 from service import protocol as module
 from service.busy_poll import Turns
 from service.protocol import MAX_HEAD_BYTES
-from tests.running import LARGE, NOBODY, Running, wait_for
+from tests.running import LARGE, NOBODY, Running, client, running, wait_for
 from tests.sockets import Client, chunked, head, post
 
-
-@pytest.fixture
-def running() -> Iterator[Running]:
-    server = Running()
-    wait_for(lambda: server.server.started)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client(running: Running) -> Iterator[Client]:
-    with Client(running.port) as one:
-        yield one
+__all__ = ["client", "running"]
 
 
 @pytest.fixture
